@@ -1,0 +1,1 @@
+"""What every other package stands on: stdlib alone, but for settings."""

@@ -1,0 +1,144 @@
+"""How the brokers are reached: KARAFKA_BROKERS and the security variables, read alike by every client."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ops.core.deadline import Deadline
+from ops.core.errors import SettingsError, UnreachableError
+
+VARIABLE = "KARAFKA_BROKERS"
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_CONNECT_SECONDS = 3.0
+_RETRY_SECONDS = 0.25
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """Where the cluster is and how its clients prove who they are.
+
+    Attributes
+    ----------
+    addresses : host:port of one or more brokers (KARAFKA_BROKERS, separated by commas).
+    security_protocol ... ssl_keyfile : as Kafka's clients name them; KARAFKA_SECURITY_PROTOCOL and so on.
+    """
+
+    addresses: tuple[str, ...]
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = ""
+    sasl_username: str = ""
+    sasl_password: str = field(default="", repr=False)
+    ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+
+    def __str__(self) -> str:
+        return ",".join(self.addresses)
+
+    @classmethod
+    def at(cls, addresses: str) -> Brokers:
+        """Give brokers without security from `host:port,host:port`.
+
+        Raises
+        ------
+        SettingsError : it is none of that kind.
+        """
+        return cls(_addresses(addresses))
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], addresses: str = "") -> Brokers:
+        """Read and check the variables.
+
+        Parameters
+        ----------
+        addresses : instead of KARAFKA_BROKERS; security comes from the environment alone.
+
+        Raises
+        ------
+        SettingsError : a variable is missing or makes no sense; it names the variable.
+        """
+        names = [item.name for item in fields(cls) if item.name != "addresses"]
+        given = {name: environ.get(f"KARAFKA_{name.upper()}", "").strip() for name in names}
+        brokers = cls(
+            _addresses(addresses or environ.get(VARIABLE, "")),
+            **{name: value for name, value in given.items() if value},
+        )
+        if brokers.security_protocol not in PROTOCOLS:
+            raise _wrong(
+                "security_protocol", f"must be one of {', '.join(PROTOCOLS)}, got {brokers.security_protocol!r}"
+            )
+        if brokers.security_protocol.startswith("SASL"):
+            if brokers.sasl_mechanism not in MECHANISMS:
+                raise _wrong(
+                    "sasl_mechanism", f"must be one of {', '.join(MECHANISMS)}, got {brokers.sasl_mechanism!r}"
+                )
+            for name in ("sasl_username", "sasl_password"):
+                if not getattr(brokers, name):
+                    raise _wrong(name, f"is needed by {brokers.security_protocol}")
+        return brokers
+
+    def options(self) -> dict[str, Any]:
+        """Give the options that every client of kafka-python shares."""
+        named = {
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password,
+            "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+        }
+        return {
+            "bootstrap_servers": list(self.addresses),
+            "security_protocol": self.security_protocol,
+            **{name: value for name, value in named.items() if value},
+        }
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until one of them takes a TCP connection; before a client is made, whose failed attempts leak sockets.
+
+        Raises
+        ------
+        UnreachableError : none did in time; it says why of each.
+        """
+        deadline = Deadline(timeout_seconds)
+        problems: dict[str, str] = {}
+
+        def accepted() -> bool:
+            for address in self.addresses:
+                host, _, port = address.rpartition(":")
+                patience = max(0.1, min(_CONNECT_SECONDS, deadline.remaining))
+                try:
+                    socket.create_connection((host.strip("[]"), int(port)), timeout=patience).close()
+                except (OSError, OverflowError) as error:
+                    problems[address] = str(getattr(error, "strerror", None) or error)
+                else:
+                    return True
+            return False
+
+        if not deadline.poll(accepted, every=_RETRY_SECONDS):
+            raise UnreachableError(
+                f"no broker answered within {timeout_seconds:g} s: "
+                + "; ".join(f"{address}: {problem}" for address, problem in problems.items()),
+                where=VARIABLE,
+                hint="check the addresses and that the brokers run",
+            )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise SettingsError("missing", where=VARIABLE, hint=f"for example {VARIABLE}=kafka1:9092,kafka2:9092")
+    for address in found:
+        if not _ADDRESS.fullmatch(address):
+            raise SettingsError(f"expected host:port, got {address!r}", where=VARIABLE)
+    return found
+
+
+def _wrong(name: str, expectation: str) -> SettingsError:
+    return SettingsError(expectation, where=f"KARAFKA_{name.upper()}")

@@ -1,0 +1,141 @@
+"""Files that keep an application's processes on a host: what is asked of its agent, and what it answers.
+
+Units of systemd, programs of supervisor, rules of logrotate. They are rendered by the operator; the agent tells what is
+there (`Facts`), and puts them in place (`InstallCall`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HostFile:
+    """One file to be on a host: absolute path, text, mode."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class PresentFile:
+    """One file that is on a host; `trouble` says why its text could not be read."""
+
+    text: str
+    mode: int
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class FactsCall:
+    """A question after a host's facts.
+
+    Attributes
+    ----------
+    deploy_to : the application's folder.
+    paths : files whose text is wanted, beside those that an install has put there; `~/` is the agent's home.
+    """
+
+    deploy_to: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OpenFiles:
+    """How many files a process has open, and how many it may have (its soft limit)."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is free, and what there is, of a file system: bytes and inodes (0 where it counts none)."""
+
+    bytes_free: int
+    bytes_all: int
+    inodes_free: int
+    inodes_all: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a host is like.
+
+    Attributes
+    ----------
+    user, group, home : of the agent.
+    owner, owner_group : of deploy_to; empty where it is not there.
+    python, tool : versions of the agent's interpreter, and of the tool.
+    files : path -> what is there, of those asked for and those that an install has put there.
+    installed : kind of manager -> path -> digest of what an install has put there.
+    sudo : why `sudo -n` does not work; empty where it does, or is not wanted.
+    manager : why the manager does not answer; empty where it does.
+    enabled : unit -> the word of `systemctl is-enabled`.
+    linger : whether the user's own units outlive the session; None where that is of no matter, or nobody can tell.
+    autostart : whether supervisor starts the programs with itself; None where that is of no matter.
+    keepers : living process -> the kind of manager that keeps it.
+    wall : the host's clock, seconds since 1970.
+    logs : process -> size of its log in bytes.
+    open_files : of each living process.
+    """
+
+    user: str
+    group: str
+    home: str
+    owner: str
+    owner_group: str
+    python: str
+    tool: str
+    wall: float
+    files: dict[str, PresentFile] = field(default_factory=dict)
+    installed: dict[str, dict[str, str]] = field(default_factory=dict)
+    sudo: str = ""
+    manager: str = ""
+    enabled: dict[str, str] = field(default_factory=dict)
+    linger: bool | None = None
+    autostart: bool | None = None
+    keepers: dict[str, str] = field(default_factory=dict)
+    space: Space | None = None
+    logs: dict[str, int] = field(default_factory=dict)
+    open_files: dict[str, OpenFiles] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InstallCall:
+    """What is to be on a host.
+
+    Attributes
+    ----------
+    files : all that the settings render for it, also what is there already.
+    remove : paths that an earlier install has put there, and that the settings do not have any more.
+    seen : path -> digest of what was there when the operator looked, empty for nothing; what changed meanwhile keeps
+        everything as it is.
+    """
+
+    files: tuple[HostFile, ...]
+    remove: tuple[str, ...] = ()
+    seen: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InstallAnswer:
+    """What was done on a host.
+
+    Attributes
+    ----------
+    done : in words, one for each file or unit.
+    restart : living processes that run as what was there before says.
+    notes : what else the operator should know.
+    """
+
+    done: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def digest(text: str) -> str:
+    """Give the digest by which a file's text is known again."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,244 @@
+"""What the operator and a host's agent say to each other: one JSON request in, JSON lines back.
+
+The request comes on the standard input of `python -m ops.node`. Back come event lines while
+it works and one response line last; logs go to standard error. Every message carries the
+protocol's version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from ops.core.decoding import decode
+from ops.core.description import groups_of
+from ops.core.errors import OpsError
+from ops.core.history import HistoryAnswer, HistoryCall
+from ops.core.installation import Facts, FactsCall, InstallAnswer, InstallCall
+from ops.core.keeping import Keeping
+from ops.core.lease import Fence, LeaseAnswer, LeaseCall
+from ops.core.process import ProcessSpec, spec_from
+from ops.core.release import DeployAnswer, DeployCall
+from ops.core.slot import Roster
+from ops.core.states import State
+from ops.core.verb import ASKING, LINE, ROLLING, UPKEEP, LogCall, Verb
+
+__all__ = [
+    "ASKING", "LINE", "PROTOCOL", "ROLLING", "SETUP_HINT", "UPKEEP", "Event", "LogCall", "ProcessReport",
+    "ProcessSpec", "ProtocolError", "Request", "Response", "Verb", "decode_line", "encode_line",
+]  # fmt: skip
+
+PROTOCOL = 3
+T = TypeVar("T")
+
+
+class ProtocolError(OpsError):
+    """A message that is not of this protocol, or of another version of it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to one host.
+
+    Attributes
+    ----------
+    at_once : act on all processes side by side; else one after the other.
+    lines : how many log lines failures show.
+    shared : the application's shared folder on the host; needed for all below.
+    roster : of the host; with it a status also tells what runs in slots that are not in it.
+    fence : the lease it is asked under. The host notes its number; having seen a higher one it does nothing.
+    lease, history, log, facts, install, deploy : what these verbs ask.
+    keeping : who keeps the processes.
+    """
+
+    verb: Verb
+    host: str
+    processes: tuple[ProcessSpec, ...]
+    at_once: bool = True
+    lines: int = 20
+    shared: str = ""
+    roster: Roster | None = None
+    fence: Fence | None = None
+    lease: LeaseCall | None = None
+    history: HistoryCall | None = None
+    keeping: Keeping = field(default_factory=Keeping)
+    log: LogCall | None = None
+    facts: FactsCall | None = None
+    install: InstallCall | None = None
+    deploy: DeployCall | None = None
+
+    def encode(self) -> str:
+        """Give the request as one line of JSON."""
+        return json.dumps({"protocol": PROTOCOL, **asdict(self)})
+
+    @classmethod
+    def decode(cls, text: str) -> Request:
+        """Read a request.
+
+        Raises
+        ------
+        ProtocolError : it is none, or of another version.
+        """
+        data = _object(text, "request")
+        try:
+            verb = Verb(data.pop("verb"))
+            specs = tuple(spec_from(one) for one in data.pop("processes"))
+            calls: dict[str, Any] = {name: _optional(kind, data.pop(name, None)) for name, kind in _CALLS.items()}
+            keeping = decode(Keeping, data.pop("keeping"))
+            request = cls(verb=verb, processes=specs, keeping=keeping, **calls, **data)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ProtocolError(f"the request does not fit: {error}", hint=SETUP_HINT) from error
+        request.check()
+        return request
+
+    def check(self) -> None:
+        """Look whether a verb has all it needs.
+
+        Raises
+        ------
+        ProtocolError : it has not.
+        """
+        extras = any(getattr(self, name) is not None for name in _CALLS if name != "log")
+        short = self.verb is Verb.DESCRIBE and len(self.processes) != 1
+        bare = str(self.verb) in _CALLS and getattr(self, str(self.verb)) is None
+        if short or bare or (extras and not self.shared):
+            raise ProtocolError(f"the request does not fit: {self.verb} without what it needs", hint=SETUP_HINT)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that has just happened to a process: `step` (spawned, ready, asked to stop, ...) and its detail."""
+
+    process: str
+    step: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessReport:
+    """How a process is, and what was done to it.
+
+    Attributes
+    ----------
+    ok : whether what was asked for is so now; true for a status.
+    message : what was done in words (`already running`, `ended after 0.3 s`, `exited with 1 ...`).
+    restarts : starts since the slot was first used, less one.
+    cpu_percent : of one core, over the process's life.
+    consumer : the consumer's own status record; None for a foreign command.
+    consumer_age_seconds : since it was written, by the host's boot clock; None where it does not say.
+    frozen : stopped by a signal (SIGSTOP) or a debugger.
+    timings : what the steps took, in seconds: `stop` and `start`, or for a warm handover `standby` (until it was warm),
+        `drain` (until the old one gave the slot up) and `takeover` (until the new one worked).
+    """
+
+    name: str
+    state: State
+    pid: int | None = None
+    ok: bool = True
+    message: str = ""
+    uptime_seconds: float | None = None
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    threads: int | None = None
+    release: str = ""
+    restarts: int = 0
+    log: tuple[str, ...] = ()
+    consumer: dict[str, Any] | None = None
+    consumer_age_seconds: float | None = None
+    frozen: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Response:
+    """The last line of an answer: every process asked for, and what went wrong as a whole.
+
+    Attributes
+    ----------
+    others : of a status, the living processes in slots that the request's roster does not have.
+    stale : the error is that the lease it was asked under has gone to somebody else; nothing was done.
+    lease, history, facts, deployed : the answers to these verbs.
+    installed : what an install, uninstall, enable or disable has done.
+    progress : the records of the processes by name, and this host's clocks (see `ops.core.progress`).
+    described : every group of the release's app with its topics as the cluster names them; None where it did not say,
+        `error` tells why.
+    current : the release that `current` leads to; empty where nobody asked, or where it leads nowhere.
+    """
+
+    processes: tuple[ProcessReport, ...]
+    error: str = ""
+    stale: bool = False
+    lease: LeaseAnswer | None = None
+    history: HistoryAnswer | None = None
+    progress: dict[str, Any] | None = None
+    others: tuple[ProcessReport, ...] = ()
+    described: dict[str, list[str]] | None = None
+    current: str = ""
+    facts: Facts | None = None
+    installed: InstallAnswer | None = None
+    deployed: DeployAnswer | None = None
+
+
+def encode_line(message: Event | Response) -> str:
+    """Give an event or response as one line of JSON."""
+    kind = "event" if isinstance(message, Event) else "response"
+    return json.dumps({"protocol": PROTOCOL, "kind": kind, **asdict(message)})
+
+
+def decode_line(text: str) -> Event | Response:
+    """Read one line of an answer.
+
+    Raises
+    ------
+    ProtocolError : it is none, or of another version.
+    """
+    data = _object(text, "answer")
+    try:
+        if data.pop("kind") == "event":
+            return Event(**data)
+        return Response(
+            _reports(data["processes"]),
+            str(data["error"]),
+            bool(data["stale"]),
+            _optional(LeaseAnswer, data["lease"]),
+            _optional(HistoryAnswer, data["history"]),
+            data["progress"],
+            _reports(data["others"]),
+            groups_of(data.get("described")),
+            str(data.get("current", "")),
+            _optional(Facts, data.get("facts")),
+            _optional(InstallAnswer, data.get("installed")),
+            _optional(DeployAnswer, data.get("deployed")),
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise ProtocolError(f"the answer does not fit: {error}", hint=SETUP_HINT) from error
+
+
+_CALLS: dict[str, type] = {
+    "roster": Roster, "fence": Fence, "lease": LeaseCall, "history": HistoryCall, "log": LogCall,
+    "facts": FactsCall, "install": InstallCall, "deploy": DeployCall,
+}  # fmt: skip
+SETUP_HINT = "install this version of the tool on the host: fab karafka.setup"
+
+
+def _reports(data: Any) -> tuple[ProcessReport, ...]:
+    return tuple(ProcessReport(**{**one, "state": State(one["state"]), "log": tuple(one["log"])}) for one in data)
+
+
+def _optional(kind: type[T], data: Any) -> T | None:
+    return None if data is None else decode(kind, data)
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    """Read a JSON object of this protocol's version, without the version."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"the {what} is no JSON: {text[:200]!r}") from error
+    if not isinstance(data, dict):
+        raise ProtocolError(f"the {what} is no JSON object: {text[:200]!r}")
+    version = data.pop("protocol", None)
+    if version != PROTOCOL:
+        raise ProtocolError(f"the {what} speaks protocol {version}, this tool {PROTOCOL}", hint=SETUP_HINT)
+    return data

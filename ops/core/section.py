@@ -1,0 +1,290 @@
+"""The `karafka:` section of fabric.yaml: merged, converted and checked whole before anything is done.
+
+A stage may carry any key of the section beside its hosts; it wins over the section's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+from ops.core.errors import SettingsError
+from ops.core.release import HOOK_FILE
+from ops.core.settings import BatchSize, Count, Rollout, Seconds, Settings, Workers
+from ops.core.slot import ROLE
+
+ROOT = "karafka"
+_FILE_HINT = "an annotated example: python -m ops init"
+_VARIABLE = "FABRIC_KARAFKA_"
+_SCALARS: dict[str, Any] = {  # settings of a single value: as the environment names them, type
+    **dict.fromkeys(
+        (
+            *("application", "deploy_to", "command", "app", "karafka_env", "env_file", "pid", "role"),
+            *("worker_command", "agent_python", "known_hosts", "stage", "repo_url", "branch"),
+        ),
+        str,
+    ),
+    **dict.fromkeys(("processes", "pool", "keep_releases"), Count),
+    "workers": Workers,
+    **dict.fromkeys(("start_timeout_seconds", "stop_timeout_seconds", "connect_timeout_seconds"), Seconds),
+    **dict.fromkeys(("build_timeout_seconds", "hook_timeout_seconds"), Seconds),
+    **dict.fromkeys(("auto_rollback", "default_hooks"), bool),
+    "manager": Literal["pidfile", "systemd", "supervisor"],
+    "readiness": Literal["notify", "alive"],
+}
+_ROLLOUT = get_type_hints(Rollout, include_extras=True) | {"batch": BatchSize}  # a list belongs into the file
+_NESTED = {
+    **{f"rollout_{name}": ("rollout", name) for name in _ROLLOUT},
+    "kafka_observe_from": ("kafka", "observe_from"),
+}
+_SCALARS |= {f"rollout_{name}": kind for name, kind in _ROLLOUT.items()}
+_SCALARS |= {"kafka_observe_from": Literal["host", "operator"]}
+_FABRICS_OWN = ("env_", "roles_", "stages_", "hooks_")  # below these, Fabric itself puts values in place
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Read the settings that FABRIC_KARAFKA_* give: single values alone, lists and mappings belong into the file.
+
+    Raises
+    ------
+    SettingsError : a variable names no setting, or its value is none of that setting's; it names the variable.
+    """
+    found: dict[str, Any] = {}
+    for variable, text in environ.items():
+        name = variable.removeprefix(_VARIABLE).lower()
+        if name == variable.lower() or (name.startswith(_FABRICS_OWN) and name not in _SCALARS):
+            continue
+        if name not in _SCALARS:
+            what = f"there is no such setting to be given by the environment; there are: {', '.join(sorted(_SCALARS))}"
+            raise SettingsError(what, where=variable)
+        keys = _NESTED.get(name, (name,))
+        try:
+            value = msgspec.convert(text, _SCALARS[name], strict=False)
+        except msgspec.ValidationError as error:
+            what = str(error).replace(", got `str`", "").replace("`", "")
+            raise SettingsError(f"{what[:1].lower()}{what[1:]}: {text!r}", where=variable) from None
+        inside = found
+        for key in keys[:-1]:
+            inside = inside.setdefault(key, {})
+        inside[keys[-1]] = value
+    return found
+
+
+def override(section: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over a section, and over those of its stages that have the same keys of their own."""
+    result = _merge(section, values)
+    stages = result.get("stages")
+    if isinstance(stages, Mapping):
+        result["stages"] = {
+            name: _merge(own, {key: value for key, value in values.items() if key in own})
+            if isinstance(own, Mapping)
+            else own
+            for name, own in stages.items()
+        }
+    return result
+
+
+def stage_names(section: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the section's stages."""
+    stages = section.get("stages")
+    return tuple(str(name) for name in stages) if isinstance(stages, Mapping) else ()
+
+
+def load(section: Any, stage: str | None = None) -> Settings:
+    """Check the whole section, every stage of it, and give one stage's settings.
+
+    Parameters
+    ----------
+    section : the mapping below `karafka:`.
+    stage : its name; None for the section's `stage`, or the only one there is.
+
+    Raises
+    ------
+    SettingsError : anything is missing, unknown or of the wrong type; it names the key path.
+    """
+    if not isinstance(section, Mapping):
+        raise SettingsError(f"expected a mapping, got {section!r}", where=ROOT, hint=_FILE_HINT)
+    stages = section.get("stages")
+    if not isinstance(stages, Mapping) or not stages:
+        raise SettingsError("expected a mapping of stages with their hosts", where=f"{ROOT}.stages", hint=_FILE_HINT)
+    checked = {str(name): _stage(section, str(name), own) for name, own in stages.items()}
+    wanted = stage or section.get("stage") or (next(iter(checked)) if len(checked) == 1 else None)
+    names = ", ".join(checked)
+    if wanted is None:
+        raise SettingsError(
+            f"none named, and there are several: {names}", where=f"{ROOT}.stage", hint=f"fab {next(iter(checked))} ..."
+        )
+    if wanted not in checked:
+        raise SettingsError(f"no stage is named {wanted!r}; there are: {names}", where=f"{ROOT}.stage")
+    return checked[wanted]
+
+
+def as_data(settings: Settings) -> dict[str, Any]:
+    """Give settings as plain data, defaults filled in."""
+    data: dict[str, Any] = msgspec.to_builtins(settings)
+    return data
+
+
+def _stage(section: Mapping[str, Any], name: str, own: Any) -> Settings:
+    """Merge one stage over the section, convert and check it."""
+    path = f"{ROOT}.stages.{name}"
+    if not isinstance(own, Mapping):
+        raise SettingsError(f"expected a mapping with hosts, got {own!r}", where=path, hint=_FILE_HINT)
+    if "hosts" in section:
+        raise SettingsError("hosts belong to a stage", where=f"{ROOT}.hosts", hint=f"move them to {path}.hosts")
+    for forbidden in ("stage", "stages"):
+        if forbidden in own:
+            raise SettingsError("unknown key", where=f"{path}.{forbidden}")
+    common = {key: value for key, value in section.items() if key not in ("stages", "stage")}
+    merged = _plain({**_merge(common, own), "stage": name})
+    try:
+        settings = msgspec.convert(merged, Settings)
+    except msgspec.ValidationError as error:
+        raise _explain(error, merged, path, own) from None
+    _check(settings, path, own)
+    return settings
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, mappings inside them too."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """Turn mapping and sequence proxies (Invoke's DataProxy) into plain ones."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _explain(error: msgspec.ValidationError, merged: Any, path: str, own: Mapping[str, Any]) -> SettingsError:
+    """Turn msgspec's words into ours: the key path a user finds in the file, the value, what was expected."""
+    message = str(error)
+    text, _, at = message.partition(" - at `$")
+    of_key = " - at `key` in `$" in message  # a mapping's key itself is wrong, not its value
+    if of_key:
+        text, _, at = message.partition(" - at `key` in `$")
+    keys, value = _locate(at.rstrip("`") + "[...]" * of_key, message, merged)
+    if of_key:
+        value = keys.pop()
+    match = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", text, flags=re.DOTALL)
+    if match:
+        keys = [*keys, match[2]]
+        text = "unknown key" if match[1] == "contains unknown" else "missing"
+    else:
+        text = f"{text[:1].lower()}{text[1:]}: {value!r}".replace("`", "")
+    root = path if keys[0] in (*own, "hosts") else ROOT
+    return SettingsError(
+        text,
+        where="".join([root, *(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)]),
+        hint=_FILE_HINT,
+    )
+
+
+def _locate(at: str, message: str, merged: Any) -> tuple[list[str | int], Any]:
+    """Follow msgspec's path to the keys and the value; `[...]` stands for a key it does not name."""
+    keys: list[str | int] = []
+    value = merged
+    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", at):
+        key = name or (_culprit(merged, keys, message) if index == "..." else int(index))
+        keys.append(key)
+        value = value.get(key) if isinstance(value, Mapping) else value[key]
+    return keys, value
+
+
+def _culprit(merged: Any, keys: list[str | int], message: str) -> str:
+    """Find the key of a mapping that alone brings the same message about."""
+    inside = merged
+    for key in keys:
+        inside = inside[key]
+    for candidate in inside:
+        trial = _with_only(merged, keys, candidate)
+        try:
+            msgspec.convert(trial, Settings)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(candidate)
+    return "*"
+
+
+def _with_only(value: Any, keys: list[str | int], candidate: str) -> Any:
+    """Copy the settings with the mapping at `keys` cut down to one key."""
+    if not keys:
+        return {candidate: value[candidate]}
+    copy = dict(value) if isinstance(value, Mapping) else list(value)
+    copy[keys[0]] = _with_only(copy[keys[0]], keys[1:], candidate)  # type: ignore[index]
+    return copy
+
+
+def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
+    """Check what types alone cannot say."""
+
+    def wrong(key: str, what: str) -> SettingsError:
+        home = path if key.split(".")[0].split("[")[0] in (*own, "hosts") else ROOT
+        return SettingsError(what, where=f"{home}.{key}", hint=_FILE_HINT)
+
+    if not settings.deploy_to.startswith("/"):
+        raise wrong("deploy_to", f"expected an absolute path, got {settings.deploy_to!r}")
+    for key, value in (("pid", settings.pid), ("env_file", settings.env_file)):
+        if value.startswith("/") or ".." in value.split("/") or not value:
+            raise wrong(key, f"expected a path below shared/, got {value!r}")
+    try:
+        argv = settings.argv
+    except ValueError as error:
+        raise wrong("command", f"{error}: {settings.command!r}") from None
+    if not argv or not argv[0]:
+        raise wrong("command", "expected a command, got nothing")
+    for key, paths in (("linked_dirs", settings.linked_dirs), ("linked_files", settings.linked_files)):
+        for below in paths:
+            if below.startswith("/") or {"..", "", "."} & set(below.split("/")):
+                raise wrong(key, f"expected paths below shared/, got {below!r}")
+    try:
+        build = settings.build_argv
+    except ValueError as error:
+        raise wrong("build", f"{error}: {settings.build!r}") from None
+    if not isinstance(settings.build, bool) and not build:
+        raise wrong("build", "expected a command, true or false, got nothing")
+    for name in settings.hooks:
+        if not HOOK_FILE.fullmatch(name):
+            raise wrong(f"hooks.{name}", "no name of a hook: before-<stage> or after-<stage>, with any ending")
+    if settings.worker_roles:
+        try:
+            worker = settings.worker_argv
+        except ValueError as error:
+            raise wrong("worker_command", f"{error}: {settings.worker_command!r}") from None
+        if not worker or not worker[0]:
+            raise wrong("worker_command", f"expected the command of a worker; {settings.command!r} does not tell it")
+    for broker in settings.kafka.brokers:
+        if not _BROKER.fullmatch(broker):
+            raise wrong("kafka.brokers", f"expected host:port, got {broker!r}")
+    supervisor = settings.supervisor
+    folders = {"supervisor.socket": supervisor.socket, "supervisor.conf_d": supervisor.conf_d}
+    for key, value in (folders | {"logrotate_d": settings.logrotate_d}).items():
+        if not value.startswith("/"):
+            raise wrong(key, f"expected an absolute path, got {value!r}")
+    seen: set[str] = set()
+    for index, host in enumerate(settings.hosts):
+        if host.host in seen:
+            raise wrong(f"hosts[{index}].host", f"{host.host!r} stands there twice")
+        seen.add(host.host)
+        if host.deploy_to is not None and not host.deploy_to.startswith("/"):
+            raise wrong(f"hosts[{index}].deploy_to", f"expected an absolute path, got {host.deploy_to!r}")
+    for role in settings.role_names:
+        if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
+            raise wrong("role" if role not in settings.roles else f"roles.{role}", f"no host has the role {role!r}")
+        groups = settings.consumer_groups_of(role)
+        if groups and len(groups) != settings.processes_of(role):
+            raise wrong(
+                "consumer_groups",
+                f"{len(groups)} entries for {settings.processes_of(role)} processes of role {role!r}; one each",
+            )

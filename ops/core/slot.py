@@ -1,0 +1,115 @@
+"""Slots: the place of one process on one host, and the files that belong to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ops.core.errors import UsageError
+
+_NAME = re.compile(r"(?P<role>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<index>\d+)")
+ROLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, order=True)
+class Slot:
+    """One place: role and index, written `karafka-0`; a host in two roles has no clash."""
+
+    role: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> Slot:
+        """Read a slot's name.
+
+        Raises
+        ------
+        UsageError : `text` is no slot's name.
+        """
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f"{text!r} is no process name", hint="a process is named by role and index, as in karafka-0"
+            )
+        return cls(match["role"], int(match["index"]))
+
+    def instance_id(self, application: str, host: str) -> str:
+        """Give the `group.instance.id` of its static member, the same for ever."""
+        return f"{application}.{host}.{self.role}.{self.index}"
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The slots that the settings give a host; a process in any other one is superfluous.
+
+    Attributes
+    ----------
+    pid, main_role : the settings, which the names of files are made of; see `SlotFiles.below`.
+    names : of all slots of the host, whichever ones a request is for.
+    """
+
+    pid: str
+    main_role: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SlotFiles:
+    """Where a slot keeps its files, as absolute paths on the host.
+
+    Attributes
+    ----------
+    pidfile : for people and foreign tools.
+    lock : the byte locks; never unlinked or replaced.
+    record : what the agent did to it last (intent, number of starts).
+    status : what the consumer says of itself.
+    log : its standard output and standard error.
+    """
+
+    pidfile: str
+    lock: str
+    record: str
+    status: str
+    log: str
+
+    @property
+    def deaths(self) -> str:
+        """Its restarts after a death, see `ops.core.deaths`."""
+        return str(PurePosixPath(self.lock).with_suffix(".deaths"))
+
+    @property
+    def wrapped(self) -> str:
+        """What the wrapper under supervisor says of its process."""
+        return str(PurePosixPath(self.lock).with_suffix(".wrapped"))
+
+    @property
+    def once(self) -> str:
+        """Environment for the next start alone: written before it, gone after it."""
+        return str(PurePosixPath(self.lock).with_suffix(".once"))
+
+    @classmethod
+    def below(cls, shared: str, pid: str, slot: Slot, main_role: str) -> SlotFiles:
+        """Lay the files out below shared/.
+
+        Parameters
+        ----------
+        shared : the application's shared folder on the host.
+        pid : the setting `pid`, relative to shared/: `tmp/pids/karafka.pid` gives `karafka-0.pid`.
+        main_role : the role whose pidfiles carry the setting's own name; others carry their role's.
+        """
+        root = PurePosixPath(shared)
+        pattern = root / pid
+        stem = pattern.stem if slot.role == main_role else slot.role
+        name = f"{stem}-{slot.index}"
+        state = root / "tmp" / "slots"
+        return cls(
+            pidfile=str(pattern.with_name(f"{name}{pattern.suffix}")),
+            lock=str(state / f"{name}.lock"),
+            record=str(state / f"{name}.json"),
+            status=str(state / f"{name}.status"),
+            log=str(root / "log" / f"{name}.log"),
+        )

@@ -1,0 +1,132 @@
+"""How a process stands in its groups by its own word: its status record, read with care."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ops.core.cluster import Partition
+from ops.core.protocol import ProcessReport
+from ops.core.states import State
+
+SESSION: Final = "session_timeout_seconds"  # key of the status record
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a consumer says of itself in one group.
+
+    Attributes
+    ----------
+    stalled_seconds : how long its poll loop has made no turn, as far as it told.
+    age_seconds : how long ago it told all this.
+    idle_seconds : how long it has finished no message; None where it does not tell.
+    working : whether messages are in work.
+    overdue_seconds : how long the oldest message is in work that is over its time limit; 0 for none.
+    uncommitted_seconds : how long finished messages have waited for their commit.
+    """
+
+    member_id: str
+    instance_id: str | None
+    generation: int
+    joined: bool
+    partitions: tuple[Partition, ...]
+    processed: int = 0
+    stalled_seconds: float = 0.0
+    age_seconds: float = 0.0
+    idle_seconds: float | None = None
+    working: bool = False
+    overdue_seconds: float = 0.0
+    uncommitted_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process that is to be a member of its groups.
+
+    Attributes
+    ----------
+    name : for people, host and slot: `web1 karafka-0`.
+    instance_id : of its static members; None for a foreign command that has none.
+    groups : it is to be a member of.
+    foreign : a command of which nothing is known but its memberships.
+    standings : a group each, where a status record tells; empty where none was taken.
+    session_timeout_seconds : how long the brokers keep its place; None where nobody knows.
+    pause_seconds : how long its place is empty at a restart, at worst.
+    given_up : its host has failed and the rollout goes on without it: nothing is expected of it.
+    """
+
+    name: str
+    instance_id: str | None
+    groups: tuple[str, ...]
+    state: State = State.RUNNING
+    foreign: bool = False
+    standings: dict[str, Standing] = field(default_factory=dict)
+    session_timeout_seconds: float | None = None
+    pause_seconds: float = 0.0
+    given_up: bool = False
+
+    @classmethod
+    def of(cls, host: str, report: ProcessReport, instance_id: str | None, groups: tuple[str, ...]) -> Process:
+        """Make it of what a host's agent reports.
+
+        Parameters
+        ----------
+        groups : it is to be a member of; without any, those that its record names.
+        """
+        standings = standings_of(report.consumer, report.consumer_age_seconds or 0.0)
+        return cls(
+            name=f"{host} {report.name}",
+            instance_id=instance_id,
+            groups=groups or tuple(sorted(standings)),
+            state=report.state,
+            foreign=report.consumer is None,
+            standings=standings,
+            session_timeout_seconds=_seconds((report.consumer or {}).get(SESSION)),
+        )
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def standings_of(record: Mapping[str, Any] | None, age_seconds: float = 0.0) -> dict[str, Standing]:
+    """Read a status record; what does not fit is left out, for it was written by another release.
+
+    Parameters
+    ----------
+    age_seconds : since it was written.
+    """
+    groups = (record or {}).get("groups")
+    if not isinstance(groups, Mapping):
+        return {}
+    found = {}
+    for name, facts in groups.items():
+        try:
+            found[str(name)] = _standing(facts, age_seconds)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return found
+
+
+def _standing(facts: Mapping[str, Any], age_seconds: float) -> Standing:
+    idle = facts.get("idle_seconds")
+    return Standing(
+        member_id=str(facts["member_id"] or ""),
+        instance_id=facts["instance_id"],
+        generation=int(facts["generation"]),
+        joined=bool(facts["joined"]),
+        partitions=tuple(
+            sorted(
+                Partition(topic, int(number)) for topic, numbers in facts["assignment"].items() for number in numbers
+            )
+        ),
+        processed=int(facts.get("processed", 0)),
+        stalled_seconds=float(facts.get("last_progress_seconds_ago", 0.0)),
+        age_seconds=age_seconds,
+        idle_seconds=None if idle is None else float(idle) + age_seconds,
+        working=bool(facts.get("working", False)),
+        overdue_seconds=float(facts.get("overdue_seconds", 0.0)),
+        uncommitted_seconds=float(facts.get("uncommitted_seconds", 0.0)),
+    )

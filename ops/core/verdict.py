@@ -1,0 +1,119 @@
+"""What a gate or a preflight says: passed or not, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ops.core.cluster import Partition
+from ops.core.errors import GateRefusedError
+
+
+class Verdict(StrEnum):
+    """The outcome."""
+
+    PASSED = "passed"
+    WAITING = "not yet"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # the cluster cannot be asked
+
+
+class Cause(StrEnum):
+    """Why a gate does not let pass, or a preflight refuses."""
+
+    DOWN = "process down"
+    REBALANCING = "rebalancing"
+    NO_MEMBERS = "no members"
+    MISSING = "member missing"
+    DUPLICATE = "instance id in use twice"
+    STRANGER = "unmanaged consumer"
+    NO_TOPIC = "topic missing"
+    UNOWNED = "partitions unowned"
+    ASSIGNMENT = "assignments differ"
+    GENERATION = "generation changed"
+    NO_LEADER = "no leader"
+    UNCOMMITTED = "never committed"
+    WEDGED = "not advancing"
+    LAG = "lag"
+    SESSION = "session timeout too short"
+    UNREACHABLE = "cluster unreachable"
+
+
+FINAL = frozenset({Cause.DOWN})  # waiting does not help
+BY_RECORD = frozenset({Cause.ASSIGNMENT, Cause.GENERATION, Cause.DUPLICATE})  # a newer status record may help
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that is not as it has to be.
+
+    Attributes
+    ----------
+    text : for people, with the group and the names of all concerned.
+    subject : the process, member or topic it is about; empty for the group as a whole.
+    partitions : it is about.
+    """
+
+    cause: Cause
+    group: str
+    text: str
+    subject: str = ""
+    partitions: tuple[Partition, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reasons.
+
+    Attributes
+    ----------
+    reasons : why it is not passed.
+    overruled : what was found and had been accepted beforehand (`--force`).
+    elapsed_seconds : since the gate began to look.
+    """
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...] = ()
+    overruled: tuple[Reason, ...] = ()
+    elapsed_seconds: float = 0.0
+
+    @property
+    def causes(self) -> frozenset[Cause]:
+        """Why it is not passed, in short."""
+        return frozenset(one.cause for one in self.reasons)
+
+    def require(self, what: str) -> None:
+        """Go on if it is passed.
+
+        Parameters
+        ----------
+        what : `the gate after batch 1`, `the preflight`.
+
+        Raises
+        ------
+        GateRefusedError : it is not.
+        """
+        if self.verdict is not Verdict.PASSED:
+            raise GateRefusedError(
+                f"{what}: {self.verdict} after {self.elapsed_seconds:.1f} s"
+                + "".join(f"\n  - {reason}" for reason in self.reasons),
+                hint="fab karafka.status and fab karafka.lag show the processes and their groups",
+            )
+
+
+def judged(reasons: list[Reason], accepted: frozenset[Cause], elapsed_seconds: float, *, waiting: bool) -> Judgement:
+    """Give the verdict that reasons lead to.
+
+    Parameters
+    ----------
+    accepted : causes that stop nothing.
+    waiting : whether what may pass is waited for.
+    """
+    against = tuple(one for one in reasons if one.cause not in accepted)
+    final = not waiting or any(one.cause in FINAL for one in against)
+    verdict = Verdict.PASSED if not against else Verdict.REFUSED if final else Verdict.WAITING
+    overruled = tuple(one for one in reasons if one.cause in accepted)
+    return Judgement(verdict, against, overruled, round(elapsed_seconds, 3))

@@ -1,0 +1,235 @@
+"""What operator and agent say to each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.core.history import HistoryAction, HistoryAnswer, HistoryCall
+from ops.core.installation import (
+    Facts,
+    FactsCall,
+    HostFile,
+    InstallAnswer,
+    InstallCall,
+    OpenFiles,
+    PresentFile,
+    Space,
+)  # fmt: skip
+from ops.core.lease import Fence, LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
+from ops.core.protocol import (
+    PROTOCOL,
+    Event,
+    LogCall,
+    ProcessReport,
+    ProcessSpec,
+    ProtocolError,
+    Request,
+    Response,
+    Verb,
+    decode_line,
+    encode_line,
+)
+from ops.core.release import Artifact, DeployAction, DeployAnswer, DeployCall, Release, ReleaseState
+from ops.core.slot import Roster, Slot, SlotFiles
+from ops.core.states import State
+
+FILES = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+TEXT = st.text(max_size=20)
+SPECS = st.builds(
+    ProcessSpec,
+    name=TEXT,
+    command=st.lists(TEXT, min_size=1, max_size=4).map(tuple),
+    directory=TEXT,
+    files=st.just(FILES),
+    env=st.dictionaries(TEXT, TEXT, max_size=3),
+    env_file=TEXT,
+    readiness=st.sampled_from(["notify", "alive"]),
+    start_timeout_seconds=st.floats(0, 1000),
+    stop_timeout_seconds=st.floats(0, 1000),
+    fresh_member_of=st.lists(TEXT, max_size=3).map(tuple),
+)
+REPORTS = st.builds(
+    ProcessReport,
+    name=TEXT,
+    state=st.sampled_from(State),
+    pid=st.none() | st.integers(1, 99999),
+    message=TEXT,
+    uptime_seconds=st.none() | st.floats(0, 1e9),
+    log=st.lists(TEXT, max_size=3).map(tuple),
+    consumer=st.none() | st.dictionaries(TEXT, TEXT | st.integers(), max_size=3),
+)
+
+
+NUMBERS = st.integers(0, 1 << 50)
+FENCES = st.none() | st.builds(Fence, NUMBERS, TEXT)
+CALLS = st.builds(
+    LeaseCall, st.sampled_from(LeaseAction), TEXT, TEXT, TEXT, TEXT, ttl_seconds=st.floats(0.1, 86_400), above=NUMBERS
+)
+ASKED = st.builds(
+    HistoryCall,
+    st.sampled_from(HistoryAction),
+    TEXT,
+    st.none() | st.dictionaries(TEXT, TEXT | st.floats(allow_nan=False) | st.none(), max_size=3),
+    TEXT,
+)
+DEPLOYS = st.builds(
+    DeployCall,
+    st.sampled_from(DeployAction),
+    TEXT,
+    release=TEXT,
+    artifact=st.none() | st.builds(Artifact, TEXT, NUMBERS, TEXT),
+    linked_dirs=st.lists(TEXT, max_size=2).map(tuple),
+    build=st.none() | st.lists(TEXT, max_size=2).map(tuple),
+    env=st.dictionaries(TEXT, TEXT, max_size=2),
+    wall=st.floats(0, 2e9),
+)
+RELEASES = st.builds(Release, TEXT, st.sampled_from(ReleaseState), TEXT, published_at=st.floats(0, 2e9))
+DEPLOYED = st.none() | st.builds(DeployAnswer, TEXT, TEXT, st.lists(RELEASES, max_size=2).map(tuple), TEXT)
+ROSTERS = st.none() | st.builds(Roster, TEXT, TEXT, st.lists(TEXT, max_size=3).map(tuple))
+INFOS = st.builds(LeaseInfo, NUMBERS, st.booleans(), TEXT, TEXT, TEXT, st.floats(0, 2e9), st.none() | st.floats(0, 1e6))
+LEASES = st.none() | st.builds(LeaseAnswer, st.booleans(), INFOS, TEXT, NUMBERS)
+DESCRIBED = st.none() | st.dictionaries(TEXT, st.lists(TEXT, max_size=3), max_size=3)
+TEXTS = st.lists(TEXT, max_size=3).map(tuple)
+FILES_TO_BE = st.lists(st.builds(HostFile, TEXT, TEXT, st.integers(0, 0o7777)), max_size=2).map(tuple)
+LOGS = st.builds(LogCall, st.integers(1, 9), st.none() | st.floats(0, 1e6), st.booleans())
+FACTS_CALLS = st.builds(FactsCall, TEXT, TEXTS)
+INSTALLS = st.builds(InstallCall, FILES_TO_BE, TEXTS, st.dictionaries(TEXT, TEXT, max_size=2))
+FACTS = st.none() | st.builds(
+    Facts, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.floats(0, 2e9),
+    files=st.dictionaries(TEXT, st.builds(PresentFile, TEXT, st.integers(0, 0o7777), TEXT), max_size=2),
+    installed=st.dictionaries(TEXT, st.dictionaries(TEXT, TEXT, max_size=2), max_size=2),
+    linger=st.none() | st.booleans(),
+    space=st.none() | st.builds(Space, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+    open_files=st.dictionaries(TEXT, st.builds(OpenFiles, NUMBERS, NUMBERS), max_size=2),
+)  # fmt: skip
+INSTALLED = st.none() | st.builds(InstallAnswer, TEXTS, TEXTS, TEXTS)
+HISTORIES = st.none() | st.builds(HistoryAnswer, st.lists(TEXT, max_size=3).map(tuple), picture=TEXT)
+
+
+@given(
+    st.builds(
+        Request,
+        st.sampled_from(sorted(set(Verb) - {Verb.DESCRIBE, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY})),
+        TEXT,
+        st.lists(SPECS, max_size=3).map(tuple),
+        st.booleans(),
+        st.integers(0),
+        st.text(min_size=1, max_size=20),
+        ROSTERS,
+        FENCES,
+        CALLS,
+        ASKED,
+        log=LOGS,
+        facts=FACTS_CALLS,
+        install=INSTALLS,
+    )
+    | st.builds(Request, st.just(Verb.DESCRIBE), TEXT, st.tuples(SPECS))
+    | st.builds(Request, st.just(Verb.DEPLOY), TEXT, st.tuples(SPECS), shared=st.just("/srv/shared"), deploy=DEPLOYS)
+)
+def test_a_request_comes_back_as_it_was_sent_on_one_line(request: Request) -> None:
+    # Given any request
+    line = request.encode()
+    # Then it is one line, and reads the same
+    assert "\n" not in line
+    assert Request.decode(line) == request
+
+
+@given(
+    st.builds(Event, TEXT, TEXT, TEXT)
+    | st.builds(
+        Response,
+        st.lists(REPORTS, max_size=3).map(tuple),
+        TEXT,
+        st.booleans(),
+        LEASES,
+        HISTORIES,
+        others=st.lists(REPORTS, max_size=2).map(tuple),
+        described=DESCRIBED,
+        facts=FACTS,
+        installed=INSTALLED,
+        deployed=DEPLOYED,
+    )
+)
+def test_an_answer_comes_back_as_it_was_sent_on_one_line(message: Event | Response) -> None:
+    # Given any event or response
+    line = encode_line(message)
+    # Then it is one line, and reads the same
+    assert "\n" not in line
+    assert decode_line(line) == message
+
+
+@given(st.text() | st.recursive(st.none() | st.text(max_size=3), lambda one: st.lists(one, max_size=3)).map(json.dumps))
+def test_anything_else_is_a_protocol_error(text: str) -> None:
+    # Given anything that is no message
+    for decode in (Request.decode, decode_line):
+        with pytest.raises(ProtocolError):
+            decode(text)
+
+
+def change(**changes: Any) -> str:
+    data = json.loads(Request(Verb.START, "h", (ProcessSpec("karafka-0", ("true",), "/", FILES),)).encode())
+    data["processes"][0].update(changes)
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"command": "sleep 5"}, "command of karafka-0"),
+        ({"command": []}, "command of karafka-0"),
+        ({"command": ["sleep", 5]}, "command of karafka-0"),
+        ({"command": None}, "does not fit"),
+        ({"env": {"A": 1}}, "environment of karafka-0"),
+        ({"env": ["A"]}, "does not fit"),
+        ({"readiness": "soon"}, "readiness of karafka-0"),
+        ({"start_timeout_seconds": "20"}, "does not fit"),
+        ({"stop_timeout_seconds": float("nan")}, "timeout of karafka-0"),
+        ({"stop_timeout_seconds": -1}, "timeout of karafka-0"),
+        ({"files": {"pidfile": "/p"}}, "does not fit"),
+        ({"surprise": 1}, "surprise"),
+        ({"fresh_member_of": "orders"}, "no list of names"),
+        ({"fresh_member_of": [1]}, "no list of names"),
+    ],
+)
+def test_a_process_that_does_not_fit_is_refused_with_the_reason(changes: dict[str, Any], text: str) -> None:
+    # Given a request with one process that is not as it should be
+    with pytest.raises(ProtocolError, match=text):
+        Request.decode(change(**changes))
+
+
+@pytest.mark.parametrize("decode", [Request.decode, decode_line])
+def test_another_version_names_the_command_that_helps(decode: Any) -> None:
+    # Given a message of a later version
+    with pytest.raises(ProtocolError, match=r"fab karafka\.setup") as caught:
+        decode(json.dumps({"protocol": PROTOCOL + 1}))
+    # Then both versions are named
+    assert f"protocol {PROTOCOL + 1}, this tool {PROTOCOL}" in str(caught.value)
+
+
+@pytest.mark.parametrize("verb", [Verb.LEASE, Verb.HISTORY, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY])
+def test_a_verb_without_what_it_asks_is_refused(verb: Verb) -> None:
+    # Given a request that names a verb and says nothing of it
+    # Then it is none
+    with pytest.raises(ProtocolError, match="without what it needs"):
+        Request.decode(Request(verb, "h1", (), shared="/srv/shared").encode())
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_what_a_release_reads_is_asked_of_one_process(count: int) -> None:
+    # Given a request to describe no process, or two
+    specs = (ProcessSpec("karafka-0", ("true",), "/", FILES),) * count
+    # Then it is none
+    with pytest.raises(ProtocolError, match="without what it needs"):
+        Request.decode(Request(Verb.DESCRIBE, "h1", specs).encode())
+
+
+def test_a_lease_without_a_folder_is_refused() -> None:
+    # Given a request under a lease that does not say where the host notes it
+    # Then it is none
+    with pytest.raises(ProtocolError, match="without what it needs"):
+        Request.decode(Request(Verb.STOP, "h1", (), fence=Fence(7, "ann")).encode())

@@ -1,0 +1,229 @@
+"""Settings: checked whole before anything is done, naming key path and value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.core.errors import SettingsError
+from ops.core.section import from_environment, load, override, stage_names
+from ops.core.settings import Settings
+
+LEAST: dict[str, Any] = {"application": "sources", "deploy_to": "/srv/sources", "command": "run"}
+HOSTS = [{"host": "web1"}, {"host": "web2"}]
+WITH_ROLES = {"production": {"hosts": [{"host": "web1", "roles": ["karafka"]}]}}
+
+
+def section(**more: Any) -> dict[str, Any]:
+    return {**LEAST, "stages": {"production": {"hosts": HOSTS}, "staging": {"hosts": [{"host": "s1"}]}}, **more}
+
+
+def refused(raw: Any, stage: str | None = "production") -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(raw, stage)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_least_settings_get_their_defaults() -> None:
+    # Given an application, a folder, a command and hosts
+    settings = load(section(), "production")
+    # Then everything else has its default
+    assert settings.stage == "production"
+    assert settings.argv == ("run",)
+    assert [host.host for host in settings.hosts] == ["web1", "web2"]
+    assert (settings.processes, settings.pool, settings.main_role) == (1, 16, "karafka")
+    assert settings.rollout.strategy == "rolling"
+
+
+def test_a_stage_wins_over_the_section_also_deep_inside() -> None:
+    # Given a stage with keys of its own
+    own = {"hosts": HOSTS, "processes": 4, "env": {"B": "stage"}, "kafka": {"brokers": ["s:1"]}}
+    settings = load(section(env={"A": "section", "B": "section"}, stages={"production": own}))
+    # Then they win, and what they do not have stays
+    assert settings.processes == 4
+    assert settings.env == {"A": "section", "B": "stage"}
+    assert settings.kafka.brokers == ("s:1",)
+
+
+def test_the_stage_is_the_named_one_the_default_one_or_the_only_one() -> None:
+    # Given several stages
+    # Then the name on the command line wins over the default one
+    assert load(section(stage="staging")).stage == "staging"
+    assert load(section(stage="staging"), "production").stage == "production"
+    # And the only one needs no name
+    assert load(section(stages={"one": {"hosts": HOSTS}})).stage == "one"
+    # And without any of that the stages are named
+    assert "production, staging" in refused(section(), None)
+    assert "'none'" in refused(section(), "none")
+    assert stage_names(section()) == ("production", "staging")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (None, ["karafka: expected a mapping", "None"]),
+        ([], ["karafka: expected a mapping"]),
+        ({}, ["karafka.stages"]),
+        (section(stages={}), ["karafka.stages"]),
+        (section(stages={"production": None}), ["karafka.stages.production", "None"]),
+        (section(stages={"production": {"hosts": []}}), ["karafka.stages.production.hosts"]),
+        (section(stages={"production": {}}), ["karafka.stages.production.hosts", "missing"]),
+        (section(hosts=HOSTS), ["karafka.hosts", "stage"]),
+        (section(colour="red"), ["karafka.colour", "unknown key"]),
+        (
+            section(stages={"production": {"hosts": HOSTS, "colour": 1}}),
+            ["karafka.stages.production.colour", "unknown"],
+        ),
+        (section(kafka={"broker": []}), ["karafka.kafka.broker", "unknown key"]),
+        (section(stages={"production": {"hosts": [{"host": "a", "ports": 1}]}}), ["hosts[0].ports", "unknown key"]),
+        (section(stages={"production": {"hosts": [{"address": "a"}]}}), ["hosts[0].host", "missing"]),
+        (section(stages={"production": {"hosts": ["web1"]}}), ["hosts[0]", "'web1'"]),
+        (section(stages={"production": {"hosts": [*HOSTS, {"host": "web1"}]}}), ["hosts[2].host", "'web1'", "twice"]),
+        (section(stages={"production": {"hosts": [{"host": "a b"}]}}), ["hosts[0].host", "'a b'"]),
+        (section(stages={"production": {"hosts": [{"host": "a", "port": 0}]}}), ["hosts[0].port", "0"]),
+        (section(application=None), ["karafka.application", "None"]),
+        (section(processes="two"), ["karafka.processes", "'two'"]),
+        (section(processes=0), ["karafka.processes", "0"]),
+        (section(processes=True), ["karafka.processes", "True"]),
+        (section(deploy_to="srv"), ["karafka.deploy_to", "absolute", "'srv'"]),
+        (section(pid="/run/k.pid"), ["karafka.pid", "below shared/"]),
+        (section(pid="../k.pid"), ["karafka.pid", "below shared/"]),
+        (section(command=""), ["karafka.command"]),
+        (section(command="a 'b"), ["karafka.command", '"a \'b"']),
+        (section(command=["a", 1]), ["karafka.command[1]", "1"]),
+        (section(kafka={"brokers": ["localhost"]}), ["karafka.kafka.brokers", "host:port", "'localhost'"]),
+        (section(env={"A": ["x"]}), ["karafka.env.A", "['x']"]),
+        (section(role="nobody", stages=WITH_ROLES), ["karafka.role", "'nobody'"]),
+        (section(roles={"big": {"processes": 2}}), ["karafka.roles.big", "no host"]),
+        (section(roles={"karafka": {"threads": 2}}), ["karafka.roles.karafka.threads", "unknown key"]),
+        (section(roles={"a b": {}}), ["karafka.roles", "matching", "a b"]),
+        (section(processes=2, consumer_groups=["a"]), ["karafka.consumer_groups", "1 entries for 2 processes"]),
+        (section(rollout={"strategy": "quick"}), ["karafka.rollout.strategy", "'quick'"]),
+        (section(stages={"production": {"hosts": HOSTS, "stage": "x"}}), ["production.stage", "unknown key"]),
+    ],
+)
+def test_what_is_wrong_is_named_by_key_path_and_value(raw: Any, words: list[str]) -> None:
+    # Given settings with one thing wrong
+    text = refused(raw)
+    # Then the text leads there
+    for word in words:
+        assert word in text, text
+
+
+def test_a_stage_that_is_not_asked_for_is_checked_too() -> None:
+    # Given an error in another stage
+    raw = section(stages={"production": {"hosts": HOSTS}, "staging": {"hosts": [{"host": "s", "port": "x"}]}})
+    # Then it is found before anything is done
+    assert "karafka.stages.staging.hosts[0].port" in refused(raw)
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+known = st.sampled_from(
+    [
+        "application",
+        "command",
+        "processes",
+        "pool",
+        "env",
+        "roles",
+        "role",
+        "kafka",
+        "rollout",
+        "consumer_groups",
+        "pid",
+    ]
+)
+
+
+@given(st.dictionaries(known | st.text(max_size=6), junk, max_size=3))
+def test_whatever_the_file_says_the_answer_is_settings_or_an_error_of_ours(more: dict[str, Any]) -> None:
+    # Given any values in the section
+    found = load_or_refuse(section(**more))
+    # Then they fit, or are refused by key path
+    if isinstance(found, SettingsError):
+        assert found.where.startswith("karafka")
+    else:
+        assert found.argv
+
+
+@given(st.dictionaries(st.sampled_from(["host", "address", "port", "user", "roles", "env", "x"]), junk, max_size=4))
+def test_whatever_a_host_says_the_answer_is_settings_or_an_error_of_ours(host: dict[str, Any]) -> None:
+    # Given any values of a host
+    found = load_or_refuse(section(stages={"production": {"hosts": [host]}}))
+    # Then it fits, or is refused by key path
+    if isinstance(found, SettingsError):
+        assert found.where.startswith("karafka")
+    else:
+        assert found.hosts[0].host == host["host"]
+
+
+@given(junk)
+def test_whatever_stands_for_hosts_or_stages_is_no_crash(value: Any) -> None:
+    # Given anything in the place of hosts, or of all stages
+    for raw in (section(stages={"production": {"hosts": value}}), section(stages=value)):
+        found = load_or_refuse(raw)
+        # Then it is refused by key path: nothing generated here is a host
+        assert isinstance(found, SettingsError)
+        assert found.where.startswith("karafka")
+
+
+def load_or_refuse(raw: dict[str, Any]) -> Settings | SettingsError:
+    try:
+        return load(raw, "production")
+    except SettingsError as error:
+        return error
+
+
+def test_the_environment_gives_single_values_in_their_type() -> None:
+    # Given variables
+    found = from_environment(
+        {
+            "FABRIC_KARAFKA_POOL": "9",
+            "FABRIC_KARAFKA_START_TIMEOUT_SECONDS": "1.5",
+            "FABRIC_KARAFKA_ROLLOUT_STRATEGY": "all",
+            "FABRIC_KARAFKA_COMMAND": "run it",
+            "FABRIC_USER": "app",
+            "KARAFKA_ENV": "x",
+        }
+    )
+    # Then each is of its setting's type, and others' variables are left alone
+    assert found == {"pool": 9, "start_timeout_seconds": 1.5, "rollout": {"strategy": "all"}, "command": "run it"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FABRIC_KARAFKA_POOL", "abc"),
+        ("FABRIC_KARAFKA_POOL", "0"),
+        ("FABRIC_KARAFKA_POOL", ""),
+        ("FABRIC_KARAFKA_POOOL", "9"),
+        ("FABRIC_KARAFKA_KAFKA_BROKERS", "k1:9092"),
+        ("FABRIC_KARAFKA_HOSTS", "web1"),
+        ("FABRIC_KARAFKA_READINESS", "false"),
+    ],
+)
+def test_a_variable_that_does_not_fit_is_named(variable: str, value: str) -> None:
+    # Given a value that its setting can't have, a list, or no setting at all
+    with pytest.raises(SettingsError) as caught:
+        from_environment({variable: value})
+    # Then the variable is named
+    assert caught.value.where == variable
+
+
+def test_a_value_from_the_environment_wins_over_a_stages_own() -> None:
+    # Given a stage with its own pool, and one without
+    raw = section(stages={"production": {"hosts": HOSTS, "pool": 2}, "staging": {"hosts": HOSTS}})
+    # When a value is laid over it
+    merged = override(raw, {"pool": 9})
+    # Then both have it
+    assert load(merged, "production").pool == 9
+    assert load(merged, "staging").pool == 9
+    assert raw["stages"]["production"]["pool"] == 2
