@@ -1,0 +1,101 @@
+"""How this package configures kafka-python: one place for the consumer's and the producer's options."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from ops.consumer.assignor import RoundRobin
+from ops.consumer.errors import KafkaUnreachableError
+from ops.consumer.settings import ConsumerSettings
+from ops.core.deadline import Deadline
+
+log = logging.getLogger(__name__)
+
+POLL_RECORDS = 500
+_LOG_EVERY_SECONDS = 3.0
+_REQUEST_TIMEOUT_MILLISECONDS = 30_000
+_FOREVER_MILLISECONDS = 2**31 - 1  # an outage of the brokers is waited out: giving up would lose or reorder
+
+
+def connection_options(settings: ConsumerSettings, client_id: str) -> dict[str, Any]:
+    """Give the options that every client shares."""
+    return settings.brokers.options() | {
+        "client_id": client_id,
+        "request_timeout_ms": _REQUEST_TIMEOUT_MILLISECONDS,
+        "reconnect_backoff_max_ms": 1000,  # after an outage nobody should wait for half a minute
+    }
+
+
+def consumer_options(settings: ConsumerSettings, client_id: str, group: str, *, from_beginning: bool) -> dict[str, Any]:
+    """Give the options of one group's connection."""
+    return connection_options(settings, client_id) | {
+        "metrics_enabled": False,
+        "group_id": group,
+        "group_instance_id": settings.instance_id or None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest" if from_beginning else "latest",
+        "allow_auto_create_topics": False,
+        "partition_assignment_strategy": (RoundRobin,),
+        "session_timeout_ms": int(settings.session_timeout_seconds * 1000),
+        "heartbeat_interval_ms": int(settings.heartbeat_interval_seconds * 1000),
+        "max_poll_interval_ms": int(settings.max_poll_interval_seconds * 1000),
+        "max_poll_records": POLL_RECORDS,
+    }
+
+
+def producer_options(settings: ConsumerSettings, client_id: str) -> dict[str, Any]:
+    """Give the options of the producer."""
+    return connection_options(settings, client_id) | {
+        "metrics_enabled": False,
+        "acks": "all",
+        "delivery_timeout_ms": _FOREVER_MILLISECONDS,
+        "max_request_size": settings.max_message_bytes,
+        "allow_auto_create_topics": False,
+        "batch_size": 256 * 1024,
+        "max_block_ms": 5000,
+    }
+
+
+def learn_topics(cluster: Any, topics: Iterable[str]) -> Any:
+    """Let a client ask for topics at once and in one request; gives the future of the answer.
+
+    kafka-python 3.0.12 lets retry_backoff_ms (100 ms) pass between two such requests, also between its first one,
+    which names no topic, and the next; and the producer makes one request a topic.
+    """
+    cluster._last_refresh_ms = 0
+    return cluster.set_topics(set(topics))
+
+
+def wait_for_brokers(settings: ConsumerSettings, deadline: Deadline) -> None:
+    """Wait until one of the brokers takes a TCP connection; a log line every few seconds.
+
+    Raises
+    ------
+    KafkaUnreachableError : none did before the deadline.
+    """
+    quiet = Deadline(0)
+    while True:
+        problems = []
+        for broker in settings.brokers.addresses:
+            host, _, port = broker.rpartition(":")
+            try:
+                socket.create_connection(
+                    (host.strip("[]"), int(port)), timeout=max(0.1, min(3.0, deadline.remaining))
+                ).close()
+            except (OSError, OverflowError) as error:
+                problems.append(f"{broker}: {getattr(error, 'strerror', None) or error}")
+            else:
+                return
+        if deadline.expired:
+            raise KafkaUnreachableError(
+                f"no broker answered within {deadline.seconds:g} s: {'; '.join(problems)}",
+                where="KARAFKA_BROKERS",
+                hint="check the addresses and that the brokers run",
+            )
+        if quiet.expired:
+            log.warning("waiting for a broker, %.0f s left: %s", deadline.remaining, "; ".join(problems))
+            quiet = Deadline(_LOG_EVERY_SECONDS)
+        Deadline(min(0.5, deadline.remaining)).poll(lambda: False, every=0.5)
