@@ -1,0 +1,75 @@
+"""`inv jobs.show|dead`: what is in the queue, what failed for good, and sending it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.core.deadline import Deadline
+
+pytestmark = pytest.mark.kafka
+
+HERE = Path(__file__).parent
+
+
+def inv(lab: Any, *arguments: str) -> str:
+    """Run inv as a user does, with the lab's app."""
+    environ = {
+        "KARAFKA_BROKERS": lab.bootstrap,
+        "KARAFKA_APP": "jobs_app:app",
+        "TEST_APP": lab.name,
+        "TEST_NOTES": str(lab.notes_file),
+        "PYTHONPATH": str(HERE),
+    }
+    (lab.directory / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("inv"), *arguments],
+        cwd=lab.directory,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again(lab: Any) -> None:
+    # Given jobs on four keys, the first of which waits, one that fails for good, and one that is no job
+    gate = lab.directory / "gate"
+    lab.enqueue(1, 1, wait=str(gate))
+    lab.sent = 0
+    lab.enqueue(20, 4)
+    lab.send(b"no json", topic="jobs")
+    lab.worker("server", command=("server",))
+    lab.worker("0")
+    lab.send({"key": "bad", "n": 99, "fail": True})
+    assert len(lab.letters(2)) == 2
+    assert Deadline(30).poll(lambda: len(lab.notes("end")) == 15), lab.report()
+    # When the queue is shown, then the waiting key's jobs are there, and nothing that finished behind them
+    assert Deadline(10).poll(lambda: json.loads(inv(lab, "jobs.show", "--json"))["jobs"] == 6, every=0.5)
+    shown = json.loads(inv(lab, "jobs.show", "--json"))
+    assert [(one["worker"], one["jobs"]) for one in shown["workers"]] == [("WorkWorker", 6)]
+    assert shown["oldest_seconds"] > 0
+    text = inv(lab, "jobs.show")
+    assert text.startswith(f"{lab.name}.jobs: 6 jobs unfinished, the oldest for")
+    # And the dead letters tell why they are
+    letters = json.loads(inv(lab, "jobs.dead", "--json"))
+    assert sorted((one["attempts"], one["reason"].split(":")[0]) for one in letters) == [
+        ("1", "ParseError"),
+        ("4", "RuntimeError"),
+    ]
+    assert any("asked to fail" in one["traceback"] for one in letters)
+    # When they are sent again
+    assert inv(lab, "jobs.dead", "--replay") == "sent 2 message(s) again\n"
+    # Then they are tried again, and shown once more as new ones alone
+    assert Deadline(30).poll(lambda: len(lab.notes("gave up: RuntimeError")) == 2), lab.report()
+    assert Deadline(30).poll(lambda: inv(lab, "jobs.dead").startswith("2 dead letters"), every=0.5)
+    gate.touch()

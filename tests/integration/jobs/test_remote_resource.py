@@ -1,0 +1,209 @@
+"""The resources of `sources` refreshed by background jobs: ticker, server, workers, remote system, database."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.core.deadline import Deadline
+from ops.reference.database import open_engine
+from ops.reference.lifecycle import Stage
+from ops.reference.resources import Resources
+from ops.reference.sources import background
+from ops.sandbox.remote import RemoteServer
+
+pytestmark = pytest.mark.kafka
+
+PATIENCE = 60.0
+
+
+class Sources:
+    """The app's processes on a broker and a database of a test's own."""
+
+    def __init__(self, bootstrap: str, directory: Path, remote: RemoteServer) -> None:
+        self.bootstrap, self.directory, self.remote = bootstrap, directory, remote
+        url = f"sqlite:///{directory}/sources.db"
+        self.environ = {
+            "KARAFKA_BROKERS": bootstrap,
+            "KARAFKA_APP": "ops.reference.sources:background",
+            "SOURCES_DATABASE_URL": url,
+            "SOURCES_REMOTE_URL": remote.url,
+        }
+        self.resources = Resources(open_engine(url))
+        self.resources.create_table()
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, *command: str, **environ: str) -> subprocess.Popen[bytes]:
+        status = {"KARAFKA_STATUS_FILE": str(self.directory / f"{name}.json")}
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env={**os.environ, **self.environ, **status, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, name: str, **environ: str) -> subprocess.Popen[bytes]:
+        return self.start(name, "ops", "worker", **environ)
+
+    def ready(self, name: str) -> None:
+        path = self.directory / f"{name}.json"
+        assert Deadline(PATIENCE).poll(lambda: path.exists() and '"running"' in path.read_text()), self.log(name)
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text()
+
+    def tick(self, seconds: float, interval: float = 0.5) -> subprocess.Popen[bytes]:
+        how = ("--interval", str(interval), "--duration", str(seconds))
+        return self.start("ticker", "ops.reference", "ticker", *how, KARAFKA_APP="")
+
+    def read(self, topic: str) -> dict[str, list[dict[str, Any]]]:
+        """Give all messages of a topic by key, in order."""
+        from kafka import KafkaConsumer, TopicPartition
+
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        ends = consumer.end_offsets(partitions)
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for records in consumer.poll(500).values():
+                for record in records:
+                    found[record.key.decode()].append(json.loads(record.value))
+        consumer.close()
+        return found
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+        self.resources.close()
+
+
+@pytest.fixture
+def sources(own_kafka: Callable[..., Any], tmp_path: Path) -> Iterator[Sources]:
+    broker = own_kafka()
+    broker.create_topics(dict.fromkeys((name for name in background.topic_names() if "." not in name), 4))
+    with RemoteServer() as remote:
+        made = Sources(broker.bootstrap, tmp_path, remote)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "interval", "outage"),
+    [(20, 0.5, 0.0), pytest.param(50, 5.0, 60.0, marks=[pytest.mark.soak, pytest.mark.timeout(400)])],
+    ids=["short", "a-minute"],
+)
+def test_resources_stay_in_order_through_an_outage_of_all_workers(
+    sources: Sources, count: int, interval: float, outage: float
+) -> None:
+    # Given resources that are refreshed again and again by two workers
+    names = [f"r{number}" for number in range(count)]
+    for name in names:
+        sources.resources.put(name, {}, 0)
+    sources.remote.change(delay_seconds=0.05)
+    sources.start("server", "ops", "server")
+    sources.ready("server")
+    slots = {name: {"KARAFKA_INSTANCE_ID": name} for name in ("w0", "w1")}
+    workers = [sources.worker(name, **environ) for name, environ in slots.items()]
+    ticker = sources.tick(outage + 12 * interval, interval)
+    sources.ready("w0"), sources.ready("w1")
+
+    def refreshed(most: int) -> bool:
+        rows = [sources.resources.get(name) for name in names]
+        return all(row is not None and row.version >= most for row in rows)
+
+    assert Deadline(PATIENCE).poll(lambda: refreshed(2), every=0.05)
+    # When one of them is killed at work, which leaves its row running, and the other one too, and the ticker goes on
+    running = Deadline(PATIENCE).poll(
+        lambda: any(_stage(sources, name) == Stage.RUNNING for name in names), every=0.002
+    )
+    assert running
+    for worker in workers:
+        worker.kill()
+        worker.wait(10)
+    assert Deadline(outage + 12 * interval + PATIENCE).poll(lambda: ticker.poll() is not None, every=0.2)
+    assert ticker.returncode == 0
+    before = [sources.resources.get(name) for name in names]
+    for name, environ in slots.items():
+        (sources.directory / f"{name}.json").unlink(missing_ok=True)
+        sources.worker(name, **environ)
+    sources.ready("w0")
+    ready = time.monotonic()
+    # Then the first job is done at once
+    moved = Deadline(10).poll(lambda: before != [sources.resources.get(name) for name in names], every=0.02)
+    assert moved, sources.log("w0") + sources.log("w1")
+    assert time.monotonic() - ready < 1.5
+    # And every tick is answered, each resource's in order, and its versions only grow
+    asked = {key: [one["sequence"] for one in some] for key, some in sources.read("sources_refresh").items()}
+
+    def answered() -> bool:
+        answers = sources.read("sources_refreshed")
+        return all({one["sequence"] for one in answers[key]} == set(numbers) for key, numbers in asked.items())
+
+    assert Deadline(PATIENCE).poll(answered, every=0.5), sources.log("w0") + sources.log("w1")
+    for key, some in sources.read("sources_refreshed").items():
+        firsts = list(dict.fromkeys(one["sequence"] for one in some))
+        assert firsts == asked[key], key
+        versions = [one["version"] for one in some]
+        assert versions == sorted(versions), key
+    # And no row is left running
+    assert {_stage(sources, name) for name in names} == {Stage.INITIAL}
+
+
+def test_a_frozen_worker_that_wakes_up_writes_nothing(sources: Sources) -> None:
+    # Given a worker that is frozen while it fetches, for longer than its session
+    sources.resources.put("r1", {}, 0)
+    sources.remote.change(delay_seconds=2.0, content="older")
+    sources.start("server", "ops", "server")
+    frozen = sources.worker("frozen", KARAFKA_SESSION_TIMEOUT_SECONDS="6")
+    sources.ready("server"), sources.ready("frozen")
+    sources.tick(0.1)
+    assert Deadline(PATIENCE).poll(lambda: _stage(sources, "r1") == Stage.RUNNING, every=0.01), sources.log("frozen")
+    assert Deadline(PATIENCE).poll(lambda: "r1" in sources.remote._resources, every=0.01)  # it has asked
+    frozen.send_signal(signal.SIGSTOP)
+    # When another one does its job
+    sources.remote.change(delay_seconds=0.0, content="newer")
+    sources.worker("other", KARAFKA_SESSION_TIMEOUT_SECONDS="6")
+    assert Deadline(PATIENCE).poll(lambda: _content(sources) == "newer"), sources.log("other")
+    # And it wakes up
+    frozen.send_signal(signal.SIGCONT)
+    # Then what it fetched is refused, said and counted
+    assert Deadline(PATIENCE).poll(lambda: "refused" in sources.log("frozen")), sources.log("frozen")
+    assert Deadline(PATIENCE).poll(lambda: _refused(sources, "frozen") == 1, every=0.2)
+    row = sources.resources.get("r1")
+    assert row is not None
+    assert (row.content, row.version, row.run, row.stage) == ("newer", 2, 2, Stage.INITIAL)
+
+
+def _refused(sources: Sources, name: str) -> int:
+    (group,) = json.loads((sources.directory / f"{name}.json").read_text())["groups"].values()
+    return int(group["refused"])
+
+
+def _stage(sources: Sources, name: str) -> Stage:
+    row = sources.resources.get(name)
+    assert row is not None
+    return row.stage
+
+
+def _content(sources: Sources) -> str | None:
+    row = sources.resources.get("r1")
+    assert row is not None
+    return row.content
