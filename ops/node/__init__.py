@@ -1,0 +1,1 @@
+"""Processes on one host: started, stopped, restarted and seen. `python -m ops.node` is its agent."""

@@ -1,0 +1,160 @@
+"""The agent: one request in, events while it works, one response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.core.errors import LockHeldError, OpsError
+from ops.core.lease import Fence
+from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
+from ops.node import inspection, superfluous
+from ops.node.managers import manager_of
+
+if TYPE_CHECKING:
+    from ops.node.payload import Payload
+
+Emit = Callable[[Event], None]
+_MOST_AT_ONCE = 32
+
+
+def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> Response:
+    """Carry out a request on this host.
+
+    Ctrl-C lets the steps that have begun end; the processes whose turn had not come are reported as
+    such.
+
+    Parameters
+    ----------
+    emit : told what happens as it happens, from several threads; must not raise.
+    payload : what follows the request on standard input.
+    """
+    names = [spec.name for spec in request.processes]
+    if len(set(names)) != len(names):
+        return Response((), error=f"the request names a process twice: {', '.join(names)}")
+    try:
+        _admit(request, emit)
+        return _carry_out(request, emit, payload)
+    except LockHeldError as error:
+        return Response((), error=str(error), stale=True)
+    except OpsError as error:
+        return Response((), error=str(error))
+
+
+def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Response:
+    if request.verb in UPKEEP:
+        from ops.node.upkeep import upkeep
+
+        return upkeep(request)
+    if request.verb is Verb.DEPLOY:
+        from ops.node.deploying import deploy
+
+        assert request.deploy is not None
+        assert payload is not None
+        return Response((), deployed=deploy(request, request.deploy, emit, payload))
+    manager = manager_of(request.keeping, emit, lines=request.lines)
+    match request.verb:
+        case Verb.STATUS:
+            reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
+            return Response(reports, others=others, current=inspection.current_release(request))
+        case Verb.LOG:
+            from ops.node.logs import tell
+
+            assert request.log is not None
+            return Response(tell(request, request.log, emit))
+        case Verb.START:
+            return _work(request, manager.start)
+        case Verb.STOP:
+            return _work(request, manager.stop)
+        case Verb.RESTART:
+            return _work(request, manager.restart)
+        case Verb.MIGRATE:
+            from ops.node.migration import Migration
+
+            return _work(request, Migration(request, manager, emit).migrate)
+        case Verb.LEASE:
+            from ops.node.lease import LeaseKeeper
+
+            assert request.lease is not None
+            return Response((), lease=LeaseKeeper(Path(request.shared)).answer(request.lease))
+        case Verb.HISTORY:
+            from ops.node.evidence import History
+
+            assert request.history is not None
+            return Response((), history=History(Path(request.shared)).answer(request.history))
+        case Verb.PROGRESS:
+            from ops.node.evidence import progress
+
+            return Response((), progress=progress(request.processes))
+        case Verb.DESCRIBE:
+            from ops.node.describe import describe
+
+            return Response((), described=describe(request.processes[0], request.lines))
+        case _:
+            raise OpsError(f"nobody here does {request.verb}")
+
+
+def _admit(request: Request, emit: Emit) -> None:
+    """Note the lease that something is asked under.
+
+    Raises
+    ------
+    LockHeldError : it has gone to somebody else, and more than a question is asked.
+    OpsError : what this host has seen so far cannot be read.
+    """
+    if request.fence is None or request.verb is Verb.LEASE:
+        return
+    from ops.node.fence import FenceRecord
+
+    try:
+        trouble = FenceRecord(Path(request.shared)).admit(request.fence)
+    except LockHeldError:
+        if request.verb not in ASKING:
+            raise
+    else:
+        if trouble:
+            emit(Event("", "warning", trouble))
+
+
+def _lost(shared: str, fence: Fence | None) -> str:
+    """Say why nothing more may be begun under a lease; empty for nothing."""
+    if fence is None:
+        return ""
+    from ops.node.fence import FenceRecord
+
+    try:
+        FenceRecord(Path(shared)).check(fence)
+    except OpsError as error:
+        return error.what
+    return ""
+
+
+def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport]) -> Response:
+    """Act on the processes, side by side or one after the other, never in the thread that Ctrl-C hits."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    width = min(len(request.processes), _MOST_AT_ONCE) if request.at_once else 1
+    halt: list[str] = []  # why the processes whose turn has not come are left alone
+
+    def one(spec: ProcessSpec) -> ProcessReport:
+        lost = _lost(request.shared, request.fence)
+        if lost and not halt:
+            halt.append(lost)
+        if halt:
+            return inspection.report(spec, inspection.asker(spec), ok=False, message=f"not attempted: {halt[0]}")
+        report = verb(spec)
+        if not report.ok and request.verb in ROLLING and not request.at_once:
+            halt.append(f"{spec.name} failed")
+        return report
+
+    interrupted = ""
+    with ThreadPoolExecutor(max(width, 1)) as pool:
+        futures: list[Future[ProcessReport]] = [pool.submit(one, spec) for spec in request.processes]
+        try:
+            for future in futures:
+                future.result()
+        except KeyboardInterrupt:
+            interrupted = "interrupted"
+            halt.append(interrupted)
+    return Response(tuple(future.result() for future in futures), error=interrupted)

@@ -1,0 +1,93 @@
+"""The build step: by default a venv in the release, with what the project's lock and constraints say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ops.core.deadline import Deadline
+from ops.node.streaming import Run
+
+VENV = ".venv"
+_LOCKS = ("requirements.lock", "requirements.txt")
+_CONSTRAINTS = "constraints.txt"
+_PROJECTS = ("pyproject.toml", "setup.py")
+_UV_LOCK = "uv.lock"
+
+
+def build(
+    release: Path,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    seconds: float,
+    tell: Callable[[str, str], None],
+    run: Run,
+) -> str:
+    """Run the build step in a release's folder.
+
+    Parameters
+    ----------
+    argv : of the project's own; empty for the default one.
+
+    Returns
+    -------
+    What was done, in words.
+
+    Raises
+    ------
+    OpsError : a command fails, or the time is over; with its last lines.
+    """
+    deadline, began = Deadline(seconds), time.monotonic()
+    commands = [list(argv)] if argv else _default(release, shutil.which("uv", path=env.get("PATH")))
+    for command in commands:
+        words = " ".join(command)
+        tell("building", words)
+        ended = run(command, deadline.remaining, lambda line: tell("build", line), directory=release, env=env)
+        ended.require(f"the build failed: {words}", hint=f"in {release}; current was not touched")
+    if not commands:
+        return "nothing to build: no lock, requirements, project or wheel"
+    return f"built in {time.monotonic() - began:.1f} s"
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of a build: the agent's own, less what is its interpreter's, and what the settings say."""
+    own = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    return {**own, "PYTHONUNBUFFERED": "1", **env}
+
+
+def python() -> str:
+    """Give the interpreter that venvs are made with: the one that the agent's own was made with."""
+    return str(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def _default(release: Path, uv: str | None) -> list[list[str]]:
+    """Plan the default build after what the release brings."""
+    if uv is not None and (release / _UV_LOCK).is_file():
+        return [[uv, "sync", "--frozen", "--no-dev"]]
+    lock = next((name for name in _LOCKS if (release / name).is_file()), None)
+    wanted = ["-r", lock] if lock is not None else []
+    wheels = sorted(path.name for path in release.glob("*.whl"))
+    wanted += [f"./{name}" for name in wheels]
+    if any((release / name).is_file() for name in _PROJECTS):
+        wanted.append(".")
+    if not wanted:
+        return []
+    constraints = ["-c", _CONSTRAINTS] if (release / _CONSTRAINTS).is_file() else []
+    if uv is not None:
+        return [[uv, "venv", "--python", python(), VENV], [uv, "pip", "install", *constraints, *wanted]]
+    pip = [f"{VENV}/bin/python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    return [[python(), "-m", "venv", VENV], [*pip, *constraints, *wanted]]
+
+
+def needs() -> str:
+    """Say what the default build lacks here; empty for nothing."""
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        return "its Python has no venv"
+    return ""

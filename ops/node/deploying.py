@@ -1,0 +1,186 @@
+"""One step of a deploy on this host; see `ops.core.release.DeployAction`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ops.core import retention
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+from ops.core.protocol import Event, Request
+from ops.core.release import CHANGING, DeployAction, DeployAnswer, DeployCall, Release
+from ops.node import audit, building, fitness, linking, sources, streaming
+from ops.node.fence import FenceRecord
+from ops.node.payload import Payload
+from ops.node.releases import Releases
+
+_HOOK_BYTES = 1 << 16
+
+
+def deploy(request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> DeployAnswer:
+    """Do what is asked.
+
+    Raises
+    ------
+    OpsError : it could not be done; what had been there is there.
+    """
+    step = _Step(request, call, emit, payload)
+    began, trouble = time.monotonic(), ""
+    try:
+        answer = step.take()
+    except OSError as error:
+        trouble = f"{call.action}: {error.strerror or error}"
+        raise OpsError(trouble, where=str(error.filename or "")) from error
+    except OpsError as error:
+        trouble = error.what
+        raise
+    finally:
+        if call.action in CHANGING:
+            audit.note(step.releases.shared, call, request.fence, time.monotonic() - began, trouble)
+    there = step.releases.all()
+    current = step.releases.current()
+    return replace(answer, current=current, previous=retention.previous_of(there, current), releases=there)
+
+
+class _Step:
+    def __init__(self, request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> None:
+        self.releases = Releases(Path(call.deploy_to))
+        self._request = request
+        self._call = call
+        self._emit = emit
+        self._payload = payload
+        self._release = self.releases.path(call.release)
+        self._run = partial(streaming.run, permit=self._permit)
+
+    def take(self) -> DeployAnswer:
+        """Take the step."""
+        call, releases = self._call, self.releases
+        match call.action:
+            case DeployAction.LIST:
+                return DeployAnswer()
+            case DeployAction.CHECK:
+                found = fitness.troubles(releases, call)
+                return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
+            case DeployAction.RESOLVE:
+                with releases.locked():
+                    args = (call.source, call.branch, releases.root, call.timeout_seconds, self._tell, self._run)
+                    return DeployAnswer(revision=sources.resolve(*args))
+            case DeployAction.VERIFY:
+                return self._verify()
+            case DeployAction.HOOK:
+                return self._hook()
+        with releases.locked():
+            match call.action:
+                case DeployAction.UPDATE:
+                    return self._update()
+                case DeployAction.BUILD:
+                    return self._build()
+                case DeployAction.PUBLISH:
+                    before = releases.publish(call.release, leaving=call.leaving, reason=call.reason)
+                    return _done(f"current: {before or 'nothing'} -> {call.release}")
+                case DeployAction.REVERT:
+                    return self._revert()
+                case DeployAction.MARK:
+                    if self._release.is_dir():
+                        releases.mark(call.release, call.reason)
+                    return _done(f"{call.release} is marked bad")
+                case DeployAction.FINISH:
+                    audit.log_revision(releases.root, audit.revision_line(call))
+                    return self._cleanup()
+                case _:
+                    return self._cleanup()
+
+    def _update(self) -> DeployAnswer:
+        call, releases = self._call, self.releases
+        for name in retention.unfinished(releases.all(), releases.current(), releases.busy()):
+            releases.remove(name)
+            self._tell("removed", f"{name}, which was not whole")
+        sources.tidy(releases.folder)
+        path = releases.begin(
+            Release(call.release, revision=call.revision, branch=call.branch, performer=call.performer)
+        )
+        try:
+            if call.artifact is not None:
+                sources.receive(call.artifact, self._payload, path, call.timeout_seconds, self._tell)
+            else:
+                args = (call.source, call.revision, releases.root, path, call.timeout_seconds)
+                sources.archive(*args, self._tell, self._run)
+            (path / "REVISION").write_text(f"{call.revision}\n")
+            linking.link(path, releases.shared, (*call.linked_dirs, *call.linked_files))
+            if call.build is None:
+                releases.complete(call.release)
+        except BaseException:
+            releases.remove(call.release)
+            raise
+        return _done(f"release {call.release} is there")
+
+    def _build(self) -> DeployAnswer:
+        call, releases = self._call, self.releases
+        try:
+            env = building.environment(call.env)
+            how = building.build(self._release, call.build or (), env, call.timeout_seconds, self._tell, self._run)
+        except OpsError as error:
+            releases.spoil(call.release, error.what.splitlines()[0])
+            raise
+        releases.complete(call.release)
+        return _done(how)
+
+    def _revert(self) -> DeployAnswer:
+        call, releases = self._call, self.releases
+        was = releases.current()
+        now = releases.revert(call.release, call.reason)
+        if now != was:
+            audit.log_revision(releases.root, audit.revision_line(replace(call, release=now, leaving=was)))
+        return _done(f"current: {was} -> {now}" if now != was else f"current: still {now or 'nothing'}")
+
+    def _verify(self) -> DeployAnswer:
+        from ops.node import conformity
+
+        return _done(*conformity.verify(self._request.processes[0], self._call, self._release, self._run))
+
+    def _hook(self) -> DeployAnswer:
+        import tempfile  # worth its 18 ms only here
+
+        call = self._call
+        deadline = Deadline(call.timeout_seconds)
+        with tempfile.TemporaryDirectory(prefix="karafka-hook-") as folder:
+            program = Path(folder) / call.name
+            with program.open("wb") as file:
+                while part := self._payload.read(_HOOK_BYTES, deadline):
+                    file.write(part)
+            program.chmod(0o700)
+            place = self._release if self._release.is_dir() and call.release else self.releases.root
+            ended = self._run(
+                [str(program)], deadline.remaining, lambda line: self._tell("hook", line), directory=place,
+                env=building.environment(call.env),
+            )  # fmt: skip
+        ended.require(f"the hook {call.name} failed")
+        return _done(f"{call.name} ended well")
+
+    def _cleanup(self) -> DeployAnswer:
+        releases = self.releases
+        gone = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
+        for name in gone:
+            releases.remove(name)
+        return _done(f"removed {', '.join(gone)}" if gone else "nothing to remove")
+
+    def _permit(self) -> None:
+        """Make sure that nobody else has the lease by now: what a dead operator has left must not be in the way.
+
+        Raises
+        ------
+        LockHeldError : somebody has.
+        """
+        if self._request.fence is not None:
+            FenceRecord(self.releases.shared).check(self._request.fence)
+
+    def _tell(self, step: str, detail: str) -> None:
+        self._emit(Event("", step, detail))
+
+
+def _done(*words: str) -> DeployAnswer:
+    return DeployAnswer(done=words)

@@ -1,0 +1,101 @@
+"""Ending one process: TERM, wait, KILL, then what is left of its session."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ops.core.deadline import Deadline
+from ops.core.identity import Identity
+from ops.node import procfs
+
+KILL_WAIT_SECONDS = 5.0
+_SWEEP_SECONDS = 1.0
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended.
+
+    Attributes
+    ----------
+    gone : proven to have ended.
+    how : in words.
+    swept : what was done to the rest of its session, in words.
+    """
+
+    gone: bool
+    how: str
+    swept: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.how}; {self.swept}" if self.swept else self.how
+
+
+def exit_text(code: int) -> str:
+    """Say how a process ended, after its exit code; negative for a signal."""
+    return f"exited with {code}" if code >= 0 else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+
+
+def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = False) -> Ending:
+    """End a process and its session.
+
+    Parameters
+    ----------
+    timeout_seconds : how long it may take after TERM.
+    say : told the steps: step and detail.
+    asked : it drains already; a second TERM would break that off.
+    """
+    deadline = Deadline(timeout_seconds)
+    began = time.monotonic()
+    try:
+        if asked:
+            say("waiting", f"process {process.pid} drains already")
+        elif process.send(signal.SIGTERM):
+            say("asked to stop", f"TERM to process {process.pid}")
+        if wait(process, deadline):
+            how = f"ended after {time.monotonic() - began:.1f} s"
+        else:
+            usage = procfs.usage(process.pid)
+            why = "it was frozen" if usage and usage.frozen else "it did not end on TERM"
+            say("killed", f"{why} within {timeout_seconds:g} s")
+            process.send(signal.SIGKILL)
+            if not wait(process, Deadline(KILL_WAIT_SECONDS)):
+                return Ending(False, f"process {process.pid} is still there {KILL_WAIT_SECONDS:g} s after KILL")
+            how = f"killed after {time.monotonic() - began:.1f} s: {why}"
+    except PermissionError:
+        return Ending(False, f"process {process.pid} runs as another user: not ours to stop")
+    return Ending(True, how, sweep(process, deadline, say))
+
+
+def sweep(process: Identity, deadline: Deadline, say: Say) -> str:
+    """End what is left of the session of a process that has just ended; gives it in words, empty for nothing."""
+    from ops.node import session  # psutil, worth its 20 ms only here
+
+    swept = session.sweep(session.left_of(process), Deadline(max(deadline.remaining, _SWEEP_SECONDS)))
+    if swept:
+        say("swept", swept)
+    return swept
+
+
+def wait(process: Identity, deadline: Deadline) -> bool:
+    """Wait until a process has ended; False when the deadline passed."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return not process.alive()
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        while process.alive():
+            if not poll.poll(deadline.remaining * 1000) and deadline.expired:
+                return not process.alive()
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,164 @@
+"""What this host is like: who works on it, what is there, what its manager says. Nothing is changed."""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import pwd
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ops import __version__
+from ops.core import keeping, systemd
+from ops.core.installation import Facts, FactsCall, OpenFiles, PresentFile, Space
+from ops.core.keeping import Keeping
+from ops.core.protocol import ProcessReport, Request
+from ops.core.supervisor import enabled_in
+from ops.node import logtail, manifest
+from ops.node.command import asking, run
+from ops.node.keeper import keeper_of
+
+_ASK_SECONDS = 4.0  # each question: all of them together have to be answered in time
+_TEXT_BYTES = 1 << 20
+_LIMIT = re.compile(r"^Max open files\s+(\d+|unlimited)", re.MULTILINE)
+
+
+def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) -> Facts:
+    """Gather the facts.
+
+    Parameters
+    ----------
+    reports : how the processes are.
+
+    Raises
+    ------
+    OpsError : what an install has noted cannot be read.
+    """
+    kept = request.keeping
+    me = pwd.getpwuid(os.getuid())
+    owner, owner_group = _owner(Path(call.deploy_to))
+    installed = manifest.read(request.shared)
+    asked = [f"{me.pw_dir}/{path[2:]}" if path.startswith("~/") else path for path in call.paths]
+    paths = dict.fromkeys((*asked, *(path for files in installed.values() for path in files)))
+    found = {path: present(Path(path)) for path in paths}
+    return Facts(
+        user=me.pw_name,
+        group=_group(me.pw_gid),
+        home=me.pw_dir,
+        owner=owner,
+        owner_group=owner_group,
+        python=platform.python_version(),
+        tool=__version__,
+        wall=time.time(),
+        files={path: one for path, one in found.items() if one is not None},
+        installed=installed,
+        sudo=_sudo(kept, [spec.name for spec in request.processes]),
+        manager=_manager(kept),
+        enabled=_enabled(kept, [spec.name for spec in request.processes]),
+        linger=linger(me.pw_name) if kept.kind == keeping.SYSTEMD and kept.scope == "user" else None,
+        autostart=_autostart(kept, found),
+        keepers={one.name: keeper_of(kept, one.name, one.pid) for one in reports if one.pid},
+        space=_space(Path(request.shared)),
+        logs={spec.name: logtail.size(Path(spec.files.log)) for spec in request.processes},
+        open_files={one.name: files for one in reports if one.pid and (files := _open_files(one.pid))},
+    )
+
+
+def present(path: Path) -> PresentFile | None:
+    """Read a file; None where there is none."""
+    try:
+        mode = path.stat().st_mode & 0o7777
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return PresentFile("", 0, error.strerror or str(error))
+    try:
+        with path.open("rb") as file:
+            return PresentFile(file.read(_TEXT_BYTES).decode(errors="replace"), mode)
+    except OSError as error:
+        return PresentFile("", mode, error.strerror or str(error))
+
+
+def _owner(path: Path) -> tuple[str, str]:
+    try:
+        found = path.stat()
+        return pwd.getpwuid(found.st_uid).pw_name, _group(found.st_gid)
+    except (OSError, KeyError):
+        return "", ""
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _sudo(kept: Keeping, names: list[str]) -> str:
+    """Say why the calls that change something may not be made by sudo; `sudo -l COMMAND` asks without making one."""
+    if kept.kind != keeping.SYSTEMD or not kept.sudo or kept.scope != "system" or not names:
+        return ""
+    done = run(("sudo", "-n", "-l", *systemd.start(kept.unit(names[0]))), _ASK_SECONDS)
+    return "" if done.code == 0 else done.why
+
+
+def _manager(kept: Keeping) -> str:
+    if kept.kind == keeping.SYSTEMD:
+        done = run(asking(kept, "show", "--property=Version"), _ASK_SECONDS)
+        return "" if done.code == 0 else done.why
+    if kept.kind == keeping.SUPERVISOR:
+        from ops.node.supervision import silent
+
+        return silent(kept)
+    return ""
+
+
+def _enabled(kept: Keeping, names: list[str]) -> dict[str, str]:
+    """Ask which units start with the host; one word a unit, in order, also for those that are not there."""
+    if kept.kind != keeping.SYSTEMD:
+        return {}
+    units = [kept.target, *(kept.unit(name) for name in names)]
+    done = run(asking(kept, "is-enabled", *units), _ASK_SECONDS)
+    words = done.out.split()
+    if len(words) == len(units):
+        return dict(zip(units, words, strict=True))
+    return {unit: run(asking(kept, "is-enabled", unit), _ASK_SECONDS).out.strip() or "not-found" for unit in units}
+
+
+def _autostart(kept: Keeping, found: Mapping[str, PresentFile | None]) -> bool | None:
+    """Whether supervisor starts the programs with itself: it stands in their conf file."""
+    if kept.kind != keeping.SUPERVISOR:
+        return None
+    confs = [one.text for path, one in found.items() if one and path.endswith(f"/{kept.group}.conf")]
+    return any(map(enabled_in, confs)) if confs else None
+
+
+def linger(user: str) -> bool:
+    """Whether a user's units outlive the sessions."""
+    done = run(("loginctl", "show-user", user, "--property=Linger", "--value"), _ASK_SECONDS)
+    if done.code == 0:
+        return done.out.strip() == "yes"
+    return Path("/var/lib/systemd/linger", user).exists()  # loginctl knows none that has no session
+
+
+def _space(path: Path) -> Space | None:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    size = found.f_frsize
+    return Space(found.f_bavail * size, found.f_blocks * size, found.f_favail, found.f_files)
+
+
+def _open_files(pid: int) -> OpenFiles | None:
+    try:
+        limit = _LIMIT.search(Path(f"/proc/{pid}/limits").read_text())
+        used = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+    except OSError:
+        return None
+    if limit is None or limit[1] == "unlimited":
+        return None
+    return OpenFiles(used, int(limit[1]))

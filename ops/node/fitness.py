@@ -1,0 +1,92 @@
+"""What is in the way of a deploy on this host, before anything is moved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+
+from ops.core.release import DeployCall
+from ops.node import building, linking
+from ops.node.releases import Releases
+
+_LEAST_BYTES = 50_000_000
+_UNPACKED = 4  # times an artifact's size may be needed
+_LEAST_INODES = 1000
+_SKEW_SECONDS = 30.0
+_BROKER_SECONDS = 3.0
+
+
+def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
+    """Make the folders that are missing, and give what is in the way, a text each."""
+    try:
+        for folder in (releases.folder, releases.shared):
+            folder.mkdir(parents=True, exist_ok=True)
+        linking.make_dirs(releases.shared, call.linked_dirs, call.linked_files)
+    except OSError as error:
+        return (f"{error.filename} cannot be made: {error.strerror}",)
+    found = [*_places(releases), *_space(releases, call), *_programs(call), *_brokers(call)]
+    found += [
+        f"the linked file {releases.shared / path} is missing"
+        for path in linking.missing(releases.shared, call.linked_files)
+    ]
+    skew = time.time() - call.wall
+    if call.wall and abs(skew) > _SKEW_SECONDS:
+        found.append(f"its clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's")
+    return tuple(found)
+
+
+def remark(releases: Releases) -> str:
+    """Say what was found fit."""
+    free = shutil.disk_usage(releases.root).free
+    return f"fit: Python {sys.version.split()[0]}, {free / 1e9:.1f} GB free"
+
+
+def _places(releases: Releases) -> Iterator[str]:
+    for folder in (releases.root, releases.folder, releases.shared):
+        probe = folder / f".karafka-check.{os.getpid()}"
+        try:
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            yield f"{folder} is not writable: {error.strerror}"
+    link = releases.root / "current"
+    if link.exists() and not link.is_symlink():
+        yield f"{link} is no link: move it away"
+
+
+def _space(releases: Releases, call: DeployCall) -> Iterator[str]:
+    there = os.statvfs(releases.folder)
+    free, least = there.f_bavail * there.f_frsize, _LEAST_BYTES
+    if call.artifact is not None:
+        least = max(least, _UNPACKED * call.artifact.size)
+    if free < least:
+        yield f"{free / 1e6:.0f} MB are free at {releases.folder}, at least {least / 1e6:.0f} MB are needed"
+    if there.f_files and there.f_favail < _LEAST_INODES:
+        yield f"{there.f_favail} inodes are free at {releases.folder}"
+
+
+def _programs(call: DeployCall) -> Iterator[str]:
+    if call.artifact is None and call.source and shutil.which("git") is None:
+        yield "git is not installed"
+    lacks = building.needs() if call.build == () else ""
+    if lacks:
+        yield f"{lacks}, which the default build needs: install python3-venv"
+
+
+def _brokers(call: DeployCall) -> Iterator[str]:
+    """Look whether any broker takes a connection; one of them is enough to find the others."""
+    refused = []
+    for broker in call.brokers:
+        host, _, port = broker.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _BROKER_SECONDS).close()
+        except OSError as error:
+            refused.append(f"{broker} ({error.strerror or error})")
+        else:
+            return
+    if refused:
+        yield f"no broker takes a connection from here: {', '.join(refused)}"

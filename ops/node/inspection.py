@@ -1,0 +1,236 @@
+"""How a slot is, without changing or waiting for anything: no lock is taken, nothing is written.
+
+The kernel's word (who holds the owner byte) comes first, then identities that the pidfile or the
+agent's record name and that are proven to run; then what the consumer says of itself; then what the
+agent noted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ops.core import deaths, pidfile
+from ops.core.deaths import Deaths
+from ops.core.handover import HANDING_OVER
+from ops.core.identity import Identity, boot_id
+from ops.core.locks import Byte, holder_of
+from ops.core.protocol import ProcessReport, ProcessSpec, Request
+from ops.core.states import State
+from ops.node import procfs
+from ops.node.record import Intent, Phase, SlotRecord
+
+ALIVE_SECONDS = 1.0  # how long a process that cannot say READY=1 has to live to count as started
+_STATUS_BYTES = 1 << 20
+_WORDS = {
+    "starting": State.STARTING,
+    "standby": State.STANDBY,
+    "running": State.RUNNING,
+    HANDING_OVER: State.RUNNING,
+    "draining": State.STOPPING,
+    "stopping": State.STOPPING,
+}
+DRAINING = frozenset(word for word, state in _WORDS.items() if state is State.STOPPING)
+
+_FROZEN = "frozen by a signal: kill -CONT it, or stop it"
+
+Ask = Callable[[Byte], int | None]
+
+
+def asker(spec: ProcessSpec) -> Ask:
+    """Give the question after a byte's holder for a process that has no `SlotLock` on the slot."""
+    return partial(holder_of, Path(spec.files.lock))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a slot.
+
+    Attributes
+    ----------
+    process : the living owner.
+    busy : the pid of an agent that is starting or stopping it.
+    replacing : the pid of a replacement that is under way.
+    pidfile_left : there is a pidfile, whatever it says.
+    """
+
+    process: Identity | None
+    busy: int | None
+    replacing: int | None
+    pidfile_left: bool
+    pid_record: pidfile.PidRecord | None
+    record: SlotRecord
+    deaths: Deaths
+    consumer: dict[str, Any] | None
+
+    @property
+    def noted(self) -> bool:
+        """Whether the record speaks of the living owner: by its identity, or as the one that is being spawned."""
+        spawning = self.record.phase is Phase.STARTING and self.record.process is None
+        return self.process is not None and (spawning or self.record.process == self.process)
+
+    @property
+    def restarts(self) -> int:
+        """Starts since the slot was first used, less one: the agent's, and those of whoever keeps the process."""
+        return max(self.record.starts - 1, 0) + self.deaths.restarts
+
+    def looping(self, uptime_seconds: float = 0.0) -> int:
+        """Give how often it was restarted after a death lately, 0 where that is no crash loop (any more)."""
+        settled = self.noted and self.record.phase is Phase.READY and uptime_seconds >= deaths.QUIET_SECONDS
+        recent = self.deaths.recent()
+        return recent if recent >= deaths.LIMIT and not settled else 0
+
+
+def find(spec: ProcessSpec, ask: Ask) -> Finding:
+    """Look at a slot.
+
+    Raises
+    ------
+    OSError : one of its files cannot be read.
+    """
+    pid_path = Path(spec.files.pidfile)
+    busy = ask(Byte.OPERATION)
+    replacing = ask(Byte.REPLACING)
+    holder = ask(Byte.OWNER)
+    if holder is not None and holder <= 0:
+        raise OSError(f"the slot's owner lives in another pid namespace (fcntl says {holder})")
+    pid_record = pidfile.read(pid_path)
+    record = SlotRecord.read(Path(spec.files.record))
+    process = Identity.of(holder) if holder is not None else None
+    for named in (pid_record.identity if pid_record else None, record.process):
+        if process is None and named is not None and named.alive():
+            process = named
+    consumer = _consumer(Path(spec.files.status), process) if process else None
+    if process is not None and replacing == process.pid:
+        replacing = None  # it is through
+    died = Deaths.read(Path(spec.files.deaths))
+    return Finding(process, busy, replacing, pid_path.exists(), pid_record, record, died, consumer)
+
+
+def report(
+    spec: ProcessSpec, ask: Ask, *, ok: bool = True, message: str = "", log: tuple[str, ...] = ()
+) -> ProcessReport:
+    """Report how a slot is; what cannot be read makes it unknown, with the reason.
+
+    Parameters
+    ----------
+    message : what was done; without it the report says what is remarkable.
+    """
+    try:
+        found = find(spec, ask)
+        shown = found.process.pid if found.process else found.replacing
+        usage = procfs.usage(shown) if shown is not None else None
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return ProcessReport(spec.name, State.UNKNOWN, ok=ok, message=message or reason, log=log)
+    if usage is None:
+        state, remark = _absent(found)
+        if state is State.DEAD and (count := found.looping()):
+            remark = f"{remark}; {deaths.text(count)}"
+        return ProcessReport(spec.name, state, ok=ok, message=message or remark, restarts=found.restarts, log=log)
+    state, remark = _present(spec, found, usage) if found.process else _waiting(usage)
+    if state is State.RUNNING and (count := found.looping(usage.uptime_seconds)):
+        state, remark = State.CRASH_LOOPING, "; ".join(filter(None, (deaths.text(count), remark)))
+    named = found.pid_record if found.pid_record and found.pid_record.pid == shown else None
+    return ProcessReport(
+        name=spec.name,
+        state=state,
+        pid=shown,
+        ok=ok,
+        message=message or remark,
+        uptime_seconds=usage.uptime_seconds,
+        cpu_percent=usage.cpu_percent,
+        rss_bytes=usage.rss_bytes,
+        threads=usage.threads,
+        release=named.release if named else "",
+        restarts=found.restarts,
+        log=log,
+        consumer=found.consumer,
+        consumer_age_seconds=_age_seconds(found.consumer),
+        frozen=usage.frozen,
+    )
+
+
+def current_release(request: Request) -> str:
+    """Give the release that `current` leads to, named as a start would name it; empty where it leads nowhere."""
+    folders = {spec.directory for spec in request.processes}
+    folder = Path(os.path.realpath(folders.pop())) if len(folders) == 1 else None
+    return folder.name if folder is not None and folder.is_dir() else ""
+
+
+def _waiting(usage: procfs.Usage) -> tuple[State, str]:
+    """Say how a replacement is whose partner is gone."""
+    return State.STANDBY, _FROZEN if usage.frozen else "the process it was to replace is gone; it takes over"
+
+
+def _present(spec: ProcessSpec, found: Finding, usage: procfs.Usage) -> tuple[State, str]:
+    remark = _FROZEN if usage.frozen else ""
+    if found.replacing is not None:
+        remark = "; ".join(filter(None, (remark, f"process {found.replacing} is to replace it")))
+    phase = found.record.phase if found.noted else Phase.NONE
+    word = _WORDS.get(str(found.consumer["state"])) if found.consumer else None
+    if phase is Phase.STOPPING and found.busy is not None:
+        return State.STOPPING, remark
+    if word is not None:
+        return word, remark
+    age = time.time() - found.record.phase_at
+    if phase is Phase.STARTING:
+        if found.busy is not None:
+            return State.STARTING, remark
+        # The agent that waited is gone and the command cannot speak for itself: only its age is left.
+        limit = ALIVE_SECONDS if spec.readiness == "alive" else spec.start_timeout_seconds
+        if usage.uptime_seconds <= limit:
+            return State.STARTING, remark
+        return State.RUNNING, remark or (
+            "" if spec.readiness == "alive" else "its start was broken off: not proven ready"
+        )
+    if phase is Phase.STOPPING:
+        if 0 <= age <= spec.stop_timeout_seconds:
+            return State.STOPPING, remark
+        return State.RUNNING, remark or "its stop was broken off: it has not ended"
+    return State.RUNNING, remark
+
+
+def _absent(found: Finding) -> tuple[State, str]:
+    record = found.record
+    named = found.pid_record
+    if record.phase is Phase.REPLACING and (named is None or named.identity == record.process):
+        return State.DEAD, "its handover was broken off and nobody has the slot: start it"
+    if not found.pidfile_left:
+        if record.intent is Intent.UP:
+            return State.STOPPED, record.last_exit or "it ended by itself, or its start was broken off"
+        return State.STOPPED, ""
+    if named is None:
+        return State.DEAD, "its pidfile names no process"
+    if named.identity is None:
+        return State.DEAD, f"its pidfile says {named.pid} without an identity: not proven to be it, left alone"
+    if named.identity.boot != boot_id():
+        return State.DEAD, f"process {named.pid} ended with the host's last boot"
+    return State.DEAD, f"process {named.pid} is gone and left its pidfile"
+
+
+def _age_seconds(said: dict[str, Any] | None) -> float | None:
+    """Say how long ago a consumer wrote its record."""
+    try:
+        written = float(said["boot_seconds"]) if said else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return None if written is None else round(max(time.clock_gettime(time.CLOCK_BOOTTIME) - written, 0.0), 1)
+
+
+def _consumer(path: Path, process: Identity) -> dict[str, Any] | None:
+    """Read what the consumer says of itself; believed only when it names the living process."""
+    try:
+        with path.open("rb") as file:
+            said: Any = json.loads(file.read(_STATUS_BYTES))
+        if int(said["pid"]) == process.pid and int(said["start"]) == process.start and isinstance(said["state"], str):
+            return dict(said)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return None

@@ -1,0 +1,93 @@
+"""A manager without processes, for tests of what stands above one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ops.core.protocol import ProcessReport, ProcessSpec
+from ops.core.states import State
+
+
+class Behaviour(StrEnum):
+    """What a command would do."""
+
+    SERVES = "serves"
+    EXITS = "exits"  # with 3, at once, after one line in its log
+    NEVER_READY = "never-ready"
+    IGNORES_TERM = "ignores-term"
+
+
+@dataclass
+class _Place:
+    pid: int | None = None
+    starts: int = 0
+    pidfile: bool = False
+
+
+class FakeManager:
+    """Keeps the promises of `Manager` in memory.
+
+    Parameters
+    ----------
+    behaviours : by process name; others serve.
+    """
+
+    def __init__(self, behaviours: Mapping[str, Behaviour] | None = None) -> None:
+        self.behaviours = dict(behaviours or {})
+        self._places: dict[str, _Place] = {}
+        self._pids = itertools.count(1000)
+
+    def kill(self, name: str) -> None:
+        """Let its process die behind the manager's back, as kill -9 does."""
+        self._places[name].pid = None
+
+    def status(self, spec: ProcessSpec) -> ProcessReport:
+        """Report how a process is."""
+        place = self._place(spec)
+        restarts = max(place.starts - 1, 0)
+        if place.pid is not None:
+            return ProcessReport(spec.name, State.RUNNING, pid=place.pid, uptime_seconds=0.0, restarts=restarts)
+        return ProcessReport(spec.name, State.DEAD if place.pidfile else State.STOPPED, restarts=restarts)
+
+    def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
+        """Report how several processes are."""
+        return tuple(map(self.status, specs))
+
+    def start(self, spec: ProcessSpec) -> ProcessReport:
+        """Make it run and ready."""
+        place = self._place(spec)
+        if place.pid is not None:
+            return replace(self.status(spec), message="already running")
+        place.starts += 1
+        place.pidfile = False
+        behaviour = self.behaviours.get(spec.name, Behaviour.SERVES)
+        if behaviour is Behaviour.EXITS:
+            return replace(self.status(spec), ok=False, message="it exited with 3 after 0.0 s", log=("exiting",))
+        if behaviour is Behaviour.NEVER_READY:
+            text = f"it was not ready within {spec.start_timeout_seconds:g} s; ended after 0.0 s"
+            return replace(self.status(spec), ok=False, message=text)
+        place.pid, place.pidfile = next(self._pids), True
+        return replace(self.status(spec), message="ready after 0.0 s")
+
+    def stop(self, spec: ProcessSpec) -> ProcessReport:
+        """Make it end."""
+        place = self._place(spec)
+        was, place.pid, place.pidfile = place.pid, None, False
+        if was is None:
+            return replace(self.status(spec), message="not running")
+        if self.behaviours.get(spec.name) is Behaviour.IGNORES_TERM:
+            text = f"killed after {spec.stop_timeout_seconds:.1f} s: it did not end on TERM"
+            return replace(self.status(spec), message=text)
+        return replace(self.status(spec), message="ended after 0.0 s")
+
+    def restart(self, spec: ProcessSpec) -> ProcessReport:
+        """Stop it and start it."""
+        stopped = self.stop(spec)
+        started = self.start(spec)
+        return replace(started, message=f"{stopped.message}; {started.message}")
+
+    def _place(self, spec: ProcessSpec) -> _Place:
+        return self._places.setdefault(spec.name, _Place())

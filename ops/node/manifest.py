@@ -1,0 +1,46 @@
+"""What an install has put on this host, by its own record: `shared/units/installed.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ops.core import pidfile
+from ops.core.errors import OpsError
+
+Files = dict[str, str]
+"""Path -> digest of the text that was put there."""
+
+
+def path_of(shared: str) -> Path:
+    """Give the record's own path."""
+    return Path(shared) / "units" / "installed.json"
+
+
+def read(shared: str) -> dict[str, Files]:
+    """Read it: kind of manager -> its files. A missing or damaged one is empty: then nothing is taken for ours."""
+    try:
+        data: Any = json.loads(path_of(shared).read_bytes())
+        return {
+            str(kind): {str(path): str(each) for path, each in files.items()} for kind, files in data.items() if files
+        }
+    except (FileNotFoundError, ValueError, AttributeError, RecursionError):
+        return {}
+    except OSError as error:
+        raise OpsError(f"cannot be read: {error.strerror}", where=str(path_of(shared))) from error
+
+
+def write(shared: str, kind: str, files: Files) -> None:
+    """Note what is there now for one kind of manager.
+
+    Raises
+    ------
+    OpsError : it cannot be written.
+    """
+    path = path_of(shared)
+    whole = {**read(shared), kind: files}
+    try:
+        pidfile.write_whole(path, json.dumps({name: some for name, some in whole.items() if some}, indent=1) + "\n")
+    except OSError as error:
+        raise OpsError(f"cannot be written: {error.strerror}", where=str(path)) from error

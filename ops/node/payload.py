@@ -1,0 +1,83 @@
+"""What follows a request on standard input: a file, read as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+from ops.core.release import Artifact
+
+_CHUNK_BYTES = 1 << 18
+
+
+class Payload:
+    """The rest of standard input.
+
+    Parameters
+    ----------
+    rest : what was read of it together with the request.
+    """
+
+    def __init__(self, descriptor: int, rest: bytes = b"") -> None:
+        self._descriptor = descriptor
+        self._rest = rest
+
+    def read(self, size: int, deadline: Deadline) -> bytes:
+        """Read some of it, at most `size` bytes; nothing at its end.
+
+        Raises
+        ------
+        OpsError : the deadline passed.
+        """
+        if self._rest:
+            part, self._rest = self._rest[:size], self._rest[size:]
+            return part
+        if not select.select([self._descriptor], [], [], deadline.remaining)[0]:
+            raise OpsError(f"the upload was not through within {deadline.seconds:g} s")
+        return os.read(self._descriptor, min(size, _CHUNK_BYTES))
+
+
+class Upload:
+    """An artifact on its way: a file to read from, which knows in the end whether it is the one that was meant."""
+
+    def __init__(self, payload: Payload, artifact: Artifact, deadline: Deadline) -> None:
+        self._payload = payload
+        self._artifact = artifact
+        self._deadline = deadline
+        self._digest = hashlib.sha256()
+        self._left = artifact.size
+
+    def read(self, size: int, /) -> bytes:
+        """Read `size` bytes, less at the end alone.
+
+        Raises
+        ------
+        OpsError : it broke off, or took too long.
+        """
+        parts = []
+        while size and self._left:
+            part = self._payload.read(min(size, self._left), self._deadline)
+            if not part:
+                got = self._artifact.size - self._left
+                raise OpsError(f"the upload of {self._artifact.name} broke off after {got} of {self._artifact.size} B")
+            self._digest.update(part)
+            self._left -= len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def require_whole(self) -> None:
+        """Read what nobody wanted, and make sure that all of it is what was meant.
+
+        Raises
+        ------
+        OpsError : it is not.
+        """
+        while self._left:
+            self.read(_CHUNK_BYTES)
+        if self._digest.hexdigest() != self._artifact.digest:
+            what = f"{self._artifact.name} arrived with the SHA-256 {self._digest.hexdigest()[:16]}..."
+            raise OpsError(f"{what}, not {self._artifact.digest[:16]}...")

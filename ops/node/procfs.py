@@ -1,0 +1,53 @@
+"""What one process uses, from one read of its /proc entry; psutil would cost the agent 20 ms for the same."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process uses.
+
+    Attributes
+    ----------
+    cpu_percent : of one core, over its life.
+    frozen : stopped by a signal (SIGSTOP) or a debugger.
+    """
+
+    uptime_seconds: float
+    cpu_percent: float
+    rss_bytes: int
+    threads: int
+    frozen: bool
+
+
+def usage(pid: int) -> Usage | None:
+    """Read /proc/PID/stat (proc(5)); None for no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # fields[0] is field 3, the state
+    ticks = os.sysconf("SC_CLK_TCK")
+    uptime = max(time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / ticks, 0.0)
+    busy = (int(fields[11]) + int(fields[12])) / ticks
+    return Usage(
+        uptime_seconds=round(uptime, 2),
+        cpu_percent=round(100 * busy / max(uptime, 1 / ticks), 1),
+        rss_bytes=int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
+        threads=int(fields[17]),
+        frozen=fields[0] in "Tt",
+    )
+
+
+def parent(pid: int) -> int | None:
+    """Give the pid of a process's parent; None for no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[1])

@@ -1,0 +1,80 @@
+"""The agent's record of a slot: what was wanted of it and what was done last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ops.core import pidfile
+from ops.core.identity import Identity
+
+
+class Intent(StrEnum):
+    """What the operator wanted last."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Phase(StrEnum):
+    """How far the agent got with the process it names."""
+
+    NONE = "none"
+    STARTING = "starting"
+    READY = "ready"
+    REPLACING = "replacing"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class SlotRecord:
+    """What the agent did to a slot.
+
+    Attributes
+    ----------
+    process : the last process that was started; None before the first.
+    starts : how often a process was started.
+    phase_at : when the phase began, seconds since 1970 by the host's clock.
+    last_exit : how the last process ended, in words; empty where nobody saw it.
+    """
+
+    intent: Intent = Intent.DOWN
+    phase: Phase = Phase.NONE
+    phase_at: float = 0.0
+    process: Identity | None = None
+    starts: int = 0
+    last_exit: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> SlotRecord:
+        """Read a record; a missing or unreadable one is that of a slot never used.
+
+        Raises
+        ------
+        OSError : it is there, but this user may not read it.
+        """
+        try:
+            data: Any = json.loads(path.read_bytes())
+            process = data["process"]
+            return cls(
+                intent=Intent(data["intent"]),
+                phase=Phase(data["phase"]),
+                phase_at=float(data["phase_at"]),
+                process=Identity(int(process["pid"]), int(process["start"]), str(process["boot"])) if process else None,
+                starts=int(data["starts"]),
+                last_exit=str(data["last_exit"]),
+            )
+        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return cls()
+
+    def write(self, path: Path) -> None:
+        """Write the record whole or not at all.
+
+        Raises
+        ------
+        OSError : the disk is full, the folder is not writable.
+        """
+        pidfile.write_whole(path, json.dumps(asdict(self)) + "\n", durable=False)

@@ -1,0 +1,192 @@
+"""The releases of an application on this host: folders, what is noted of each, and where `current` leads.
+
+A record is written before its folder is made, and says `whole` last: whatever ends in between leaves what the next
+deploy knows as unfinished. `current` is switched by rename(2).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ops.core import retention
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+from ops.core.locks import Byte, SlotLock
+from ops.core.release import Release, ReleaseState
+from ops.node import durable
+
+FOLDER = "releases"
+RECORDS = "releases"  # below shared/
+_LOCK_SECONDS = 60.0
+
+
+class Releases:
+    """The releases below one `deploy_to`."""
+
+    def __init__(self, deploy_to: Path) -> None:
+        self.root = deploy_to
+        self.shared = deploy_to / "shared"
+        self.folder = deploy_to / FOLDER
+        self._records = self.shared / RECORDS
+        self._link = deploy_to / "current"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one to change releases: an agent whose operator has died may still be at work.
+
+        Raises
+        ------
+        OpsError : somebody else is at it for too long.
+        """
+        with SlotLock(self._records / ".lock") as lock:
+            if not lock.take(Byte.OWNER, Deadline(_LOCK_SECONDS)):
+                holder = lock.holder(Byte.OWNER)
+                raise OpsError(f"process {holder} has been at work on the releases for {_LOCK_SECONDS:g} s and more")
+            yield
+
+    def path(self, name: str) -> Path:
+        """Give the folder of a release."""
+        return self.folder / name
+
+    def current(self) -> str:
+        """Give the release that `current` leads to; empty for none, or for something else than a release."""
+        target = Path(os.path.realpath(self._link))
+        return target.name if self._link.is_symlink() and target.parent == self.folder.resolve() else ""
+
+    def all(self) -> tuple[Release, ...]:
+        """Give all releases, by name; one whose record is lost in a crash is told by its folder."""
+        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        noted = {path.stem for path in self._records.glob("*.json")} if self._records.is_dir() else set()
+        known = [self.get(name) for name in sorted(names | noted) if not name.startswith(".")]
+        return tuple(one for one in known if one.name in noted or self.path(one.name).is_dir())
+
+    def get(self, name: str) -> Release:
+        """Give what is noted of a release."""
+        broken = Release(name, ReleaseState.BAD, reason="its record is damaged")
+        return durable.read(self._records / f"{name}.json", Release, Release(name), broken)
+
+    def note(self, release: Release) -> None:
+        """Write down how a release is."""
+        durable.write(self._records / f"{release.name}.json", release)
+
+    def begin(self, release: Release) -> Path:
+        """Make the folder of a new release.
+
+        Raises
+        ------
+        OpsError : there is one by that name.
+        """
+        path = self.path(release.name)
+        if path.exists():
+            raise OpsError("there is such a release already", where=str(path))
+        self.note(replace(release, state=ReleaseState.UPDATING, made_at=time.time()))
+        path.mkdir(parents=True)
+        return path
+
+    def complete(self, name: str) -> None:
+        """Note that a release is whole."""
+        self.note(replace(self.get(name), state=ReleaseState.WHOLE))
+
+    def publish(self, name: str, *, leaving: str = "", reason: str = "") -> str:
+        """Let `current` lead to a release; done twice, the second time changes nothing.
+
+        Parameters
+        ----------
+        leaving : a release that is bad from now on, for a reason.
+
+        Returns
+        -------
+        What it led to.
+
+        Raises
+        ------
+        OpsError : the release is not there, or not whole.
+        """
+        release = self.get(name)
+        if release.state in (ReleaseState.UPDATING, ReleaseState.REMOVING) or not self.path(name).is_dir():
+            raise OpsError(f"release {name} is not there, or not whole", where=str(self.folder))
+        before = self.current()
+        if before != name:
+            back = bool(release.published_at) and name < before
+            good = before if before and self.get(before).good else retention.previous_of(self.all(), before)
+            previous = release.previous if back else good
+            self.note(
+                replace(release, state=ReleaseState.WHOLE, reason="", previous=previous, published_at=time.time())
+            )
+            self._switch(name)
+        if leaving and self.path(leaving).is_dir():
+            self.mark(leaving, reason)
+        return before
+
+    def revert(self, name: str, reason: str) -> str:
+        """Let `current` lead to what it led to before a release, which is bad from now on where there is a reason.
+
+        Returns
+        -------
+        The release it leads to now.
+
+        Raises
+        ------
+        OpsError : there is nothing to go back to.
+        """
+        target = self.current()
+        if target == name:
+            target = retention.previous_of(self.all(), name)
+            if not target:
+                raise OpsError(
+                    f"there is no good release before {name} to go back to; current stays", where=str(self.root)
+                )
+            self._switch(target)
+        if reason and self.path(name).is_dir():
+            self.mark(name, reason)
+        return target
+
+    def mark(self, name: str, reason: str) -> None:
+        """Note that a release is bad."""
+        if self.get(name).state is not ReleaseState.UPDATING:  # that one is nobody's to go back to anyway
+            self.spoil(name, reason)
+
+    def spoil(self, name: str, reason: str) -> None:
+        """Note that a release that was to become whole is bad."""
+        self.note(replace(self.get(name), state=ReleaseState.BAD, reason=reason))
+
+    def remove(self, name: str) -> None:
+        """Remove a release; broken off, the next deploy goes on with it."""
+        path, release = self.path(name), self.get(name)
+        if release.state is not ReleaseState.UPDATING:  # a full disk must not keep what is unfinished from going
+            self.note(replace(release, state=ReleaseState.REMOVING))
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+        with suppress(FileNotFoundError):
+            (self._records / f"{name}.json").unlink()
+
+    def busy(self) -> frozenset[str]:
+        """Give the releases that a living process works in."""
+        root, found = str(self.folder.resolve()), set()
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                with suppress(OSError):  # it has ended, or is somebody else's
+                    folder = str((process / "cwd").readlink())
+                    if folder.startswith(f"{root}/"):
+                        found.add(folder.removeprefix(f"{root}/").split("/")[0])
+        return frozenset(found)
+
+    def _switch(self, name: str) -> None:
+        """Point the link at a release by rename(2), so that at no time it leads nowhere."""
+        temporary = self.root / f".current.{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(Path(FOLDER) / name)
+        try:
+            temporary.replace(self._link)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OpsError(f"current cannot be switched: {error.strerror}", where=str(self._link)) from error
+        durable.sync_folder(self.root)

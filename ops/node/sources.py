@@ -1,0 +1,142 @@
+"""Where a release's files come from: an artifact that follows the request, or a commit out of the mirror in repo/."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+from ops.core.release import Artifact
+from ops.node.payload import Payload, Upload
+from ops.node.streaming import Run
+
+_BUFFER_BYTES = 1 << 18
+_WHEEL = ".whl"
+_ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+
+Tell = Callable[[str, str], None]
+
+
+def receive(artifact: Artifact, payload: Payload, release: Path, seconds: float, tell: Tell) -> None:
+    """Take an artifact in: an archive is unpacked while it comes, its SHA-256 checked; a wheel is put there as it is.
+
+    Raises
+    ------
+    OpsError : it broke off, is none, or not the one that was meant.
+    """
+    began = time.monotonic()
+    upload = Upload(payload, artifact, Deadline(seconds))
+    if artifact.name.endswith(_WHEEL):
+        with (release / artifact.name).open("wb") as file:
+            while part := upload.read(_BUFFER_BYTES):
+                file.write(part)
+    else:
+        try:
+            # tarfile.FilterError, like all that is wrong with an archive, is a TarError
+            with tarfile.open(fileobj=upload, mode="r|*", bufsize=_BUFFER_BYTES) as archive:  # type: ignore[call-overload]
+                archive.extractall(release, filter="tar")
+        except (tarfile.TarError, EOFError) as error:
+            raise OpsError(f"{artifact.name} cannot be unpacked: {error}") from error
+    upload.require_whole()
+    tell("received", f"{artifact.name}, {artifact.size / 1e6:.1f} MB, in {time.monotonic() - began:.1f} s")
+
+
+def resolve(source: str, branch: str, root: Path, seconds: float, tell: Tell, run: Run) -> str:
+    """Give the commit that a branch, tag or revision is.
+
+    Raises
+    ------
+    OpsError : git fails, or has no such thing.
+    """
+    mirror(source, root, seconds, tell, run)
+    found: list[str] = []
+    argv = _git(root, "rev-parse", "--verify", "--end-of-options", f"{branch}^{{commit}}")
+    run(argv, seconds, found.append, env=_environment()).require(
+        f"{branch!r} is no branch, tag or commit of the repository", hint="--branch, or the setting `branch`"
+    )
+    return found[-1]
+
+
+def archive(source: str, revision: str, root: Path, release: Path, seconds: float, tell: Tell, run: Run) -> None:
+    """Put a commit's files into a release's folder.
+
+    Raises
+    ------
+    OpsError : git fails, or the commit is not there.
+    """
+    deadline = Deadline(seconds)
+    if _has(root, revision, seconds, run):
+        tell("mirror", f"{revision[:12]} is there")
+    else:
+        mirror(source, root, deadline.remaining, tell, run)
+    packed = release.with_name(f".{release.name}.tar")
+    try:
+        with packed.open("wb") as file:
+            argv = _git(root, "archive", "--format=tar", revision)
+            run(argv, deadline.remaining, env=_environment(), output=file.fileno()).require("git archive")
+        with tarfile.open(packed) as members:
+            members.extractall(release, filter="tar")
+    except tarfile.TarError as error:
+        raise OpsError(f"the archive of {revision} cannot be unpacked: {error}") from error
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove the archives that agents which were killed have left beside the releases."""
+    for path in folder.glob(".*.tar"):
+        path.unlink(missing_ok=True)
+
+
+def mirror(source: str, root: Path, seconds: float, tell: Tell, run: Run) -> None:
+    """Make repo/ a mirror of the repository as it is now; one that is broken is made anew.
+
+    Raises
+    ------
+    OpsError : git fails, with its last words.
+    """
+    deadline, repo = Deadline(seconds), root / "repo"
+    began = time.monotonic()
+    if (repo / "HEAD").is_file():
+        # by the address, whatever remote the mirror was made with
+        argv = _git(root, "fetch", "--quiet", "--prune", "--end-of-options", source, "+refs/*:refs/*")
+        fetched = run(argv, deadline.remaining, env=_environment())
+        if fetched.code == 0:
+            tell("mirror", f"updated in {time.monotonic() - began:.1f} s")
+            return
+        tell("mirror", f"could not be updated ({fetched.lines[-1] if fetched.lines else fetched.code}), made anew")
+    fresh = root / ".repo"
+    shutil.rmtree(fresh, ignore_errors=True)
+    argv = ["git", "clone", "--quiet", "--mirror", "--", source, str(fresh)]
+    try:
+        run(argv, deadline.remaining, env=_environment()).require(
+            "the repository cannot be cloned", hint=f"on the host, as this user: git ls-remote {source}"
+        )
+        shutil.rmtree(repo, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            repo.rmdir()
+        fresh.rename(repo)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    tell("mirror", f"made in {time.monotonic() - began:.1f} s")
+
+
+def _has(root: Path, revision: str, seconds: float, run: Run) -> bool:
+    if not (root / "repo" / "HEAD").is_file():
+        return False
+    argv = _git(root, "cat-file", "-e", f"{revision}^{{commit}}")
+    return bool(run(argv, seconds, env=_environment()).code == 0)
+
+
+def _git(root: Path, *words: str) -> list[str]:
+    return ["git", f"--git-dir={root / 'repo'}", *words]
+
+
+def _environment() -> dict[str, str]:
+    return {**_ASK_NOBODY, **os.environ, "LC_ALL": "C"}

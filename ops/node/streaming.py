@@ -1,0 +1,140 @@
+"""Programs that a deploy runs on a host: their output told line by line, ended at a deadline, never through a shell."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+from ops.node import logtail
+from ops.node.ending import exit_text
+
+_BLOCK_BYTES = 1 << 16
+_LINE_BYTES = 1 << 20
+_KEPT_LINES = 20
+_LOOK_SECONDS = 1.0
+
+
+Run = Callable[..., "Ended"]
+"""`run`, with whatever permit its caller has."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended: its exit code, negative for a signal, and its last lines."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    def require(self, what: str, hint: str = "") -> None:
+        """Make sure that it went well.
+
+        Raises
+        ------
+        OpsError : it did not; with its last lines.
+        """
+        if self.code:
+            tail = "".join(f"\n  | {line}" for line in self.lines)
+            raise OpsError(f"{what}: it {exit_text(self.code)}{tail}", hint=hint)
+
+
+def run(
+    argv: Sequence[str],
+    seconds: float,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    directory: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    output: int = subprocess.PIPE,
+    permit: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Run a program to its end.
+
+    Parameters
+    ----------
+    tell : is told each line of its output.
+    env : its whole environment.
+    output : where its standard output goes instead.
+    permit : asked now and then; raises an OpsError where nobody wants it any more, which ends it.
+
+    Raises
+    ------
+    OpsError : it cannot be run, or had not ended in time; with its last lines. Nothing of its session is left then.
+    """
+    lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    try:
+        child = subprocess.Popen(
+            argv,
+            cwd=directory,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output == subprocess.PIPE else subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OpsError(f"{argv[0]} cannot be run: {why}", where=str(directory or "")) from error
+    pipe = child.stdout or child.stderr
+    assert pipe is not None
+
+    def take(line: str) -> None:
+        lines.append(line)
+        tell(line)
+
+    with pipe:
+        try:
+            in_time = _listen(pipe.fileno(), child, take, Deadline(seconds), permit)
+        finally:
+            if child.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+    if not in_time:
+        tail = "".join(f"\n  | {line}" for line in lines)
+        raise OpsError(f"{Path(argv[0]).name} had not ended after {seconds:.1f} s{tail}")
+    return Ended(child.returncode, tuple(lines))
+
+
+def _listen(
+    descriptor: int,
+    child: subprocess.Popen[bytes],
+    take: Callable[[str], None],
+    deadline: Deadline,
+    permit: Callable[[], None],
+) -> bool:
+    """Read until it has ended; what it left behind may hold the pipe open. False when the deadline passed first."""
+    ended = os.pidfd_open(child.pid)
+    rest = b""
+    try:
+        sources = [descriptor, ended]
+        while sources:
+            ready = select.select(sources, [], [], min(deadline.remaining, _LOOK_SECONDS))[0]
+            permit()
+            if descriptor in ready:
+                data = os.read(descriptor, _BLOCK_BYTES)
+                *whole, rest = (rest + data).split(b"\n")
+                if rest and (not data or len(rest) > _LINE_BYTES):
+                    whole, rest = [*whole, rest], b""
+                for line in whole:
+                    take(logtail.cut(line.decode(errors="replace").rstrip("\r")))
+                if not data:
+                    sources.remove(descriptor)
+            elif ended in ready:
+                break
+            elif deadline.expired:
+                return False
+        if rest:
+            take(logtail.cut(rest.decode(errors="replace")))
+        return True
+    finally:
+        child.poll()
+        os.close(ended)

@@ -1,0 +1,96 @@
+"""supervisord told of changed conf files, so that no process is started, stopped or restarted by it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ops.core.deadline import Deadline
+from ops.core.installation import HostFile
+from ops.core.keeping import Keeping
+from ops.core.supervisor import enabled_in
+from ops.node.placing import Places
+from ops.node.supervisord import ACTIVE, Supervisord
+
+_REMOVE_SECONDS = 10.0
+_AUTOSTART = re.compile(r"^autostart\s*=.*$", re.MULTILINE)
+
+
+def silent(kept: Keeping) -> str:
+    """Say why supervisord does not answer; empty where it does.
+
+    Raises
+    ------
+    SupervisorError : never; it is the answer.
+    """
+    from ops.node.supervisord import SupervisorError
+
+    server = Supervisord(kept.socket)
+    try:
+        server.programs()
+    except SupervisorError as error:
+        return error.what
+    finally:
+        server.close()
+    return ""
+
+
+def take_in(kept: Keeping, places: Places, conf: HostFile | None = None, before: str = "") -> frozenset[str]:
+    """Let supervisord read its files, add what is new, renew what does not run, and let go of what is no more.
+
+    A group that is added starts its programs if they start with supervisord; so they are added as programs that don't,
+    and the file says so again afterwards.
+
+    Parameters
+    ----------
+    conf : the file that has just been put in place; None for one that was removed.
+    before : what it said before.
+
+    Returns
+    -------
+    The programs that run as the file said before.
+
+    Raises
+    ------
+    SupervisorError : supervisord cannot be asked, or cannot make sense of the file.
+    """
+    server = Supervisord(kept.socket)
+    try:
+        added, changed, removed = (
+            [name for name in names if name.startswith(f"{kept.group}-")] for names in server.reread()
+        )
+        if conf is not None and _AUTOSTART.sub("", conf.text) == _AUTOSTART.sub("", before):
+            return frozenset()  # it is of matter when supervisord starts, and then it reads the file
+        active = {name for name, program in server.programs().items() if program.state in ACTIVE}
+        fresh = [*added, *(name for name in changed if name not in active)]
+        hold = conf if conf is not None and fresh and enabled_in(conf.text) else None
+        if hold is not None:
+            places.put(replace(hold, text=_AUTOSTART.sub("autostart = false", hold.text)))
+            server.reread()
+        for name in fresh:
+            if name in changed:
+                server.remove_group(name, Deadline(_REMOVE_SECONDS))
+            server.add_group(name)
+        if hold is not None:
+            places.put(hold)
+            server.reread()
+        for name in removed:
+            if name not in active:
+                server.remove_group(name, Deadline(_REMOVE_SECONDS))
+        return frozenset(changed) & frozenset(active)
+    finally:
+        server.close()
+
+
+def reread(kept: Keeping) -> None:
+    """Let supervisord read its files, and do nothing about them.
+
+    Raises
+    ------
+    SupervisorError : supervisord cannot be asked, or cannot make sense of a file.
+    """
+    server = Supervisord(kept.socket)
+    try:
+        server.reread()
+    finally:
+        server.close()

@@ -1,0 +1,234 @@
+"""supervisord's XML-RPC over its unix socket, as far as programs are concerned.
+
+Source of methods, states and faults: supervisor's documentation, "XML-RPC API Documentation", and `supervisor.xmlrpc`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, TypeVar
+from xml.parsers.expat import ExpatError
+
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
+
+_SECONDS = 10.0  # for one answer: nothing here waits for a process
+T = TypeVar("T")
+
+
+class Fault(IntEnum):
+    """What supervisor refuses a call with."""
+
+    SHUTDOWN_STATE = 6
+    BAD_NAME = 10
+    NO_FILE = 20
+    NOT_EXECUTABLE = 21
+    FAILED = 30
+    SPAWN_ERROR = 50
+    ALREADY_STARTED = 60
+    NOT_RUNNING = 70
+    ALREADY_ADDED = 90
+    STILL_RUNNING = 91
+    CANT_REREAD = 92
+
+
+ACTIVE = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
+LOOPING = frozenset({"BACKOFF", "FATAL"})
+
+
+class SupervisorError(OpsError):
+    """supervisord cannot be asked, or refuses; `what` says why."""
+
+
+class UnknownProgramError(SupervisorError):
+    """supervisord knows no such program."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program as supervisord sees it.
+
+    Attributes
+    ----------
+    state : supervisor's own word: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN.
+    pid : of the wrapper; 0 for none.
+    stopped_at : when it ended last, seconds since 1970; 0 for never.
+    trouble : why it could not be spawned, or that it exited too quickly.
+    """
+
+    name: str
+    state: str
+    pid: int
+    stopped_at: float
+    exit_status: int
+    trouble: str
+
+
+class Supervisord:
+    """One supervisord.
+
+    Parameters
+    ----------
+    path : its socket (`[unix_http_server] file`).
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._proxy = xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(path))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._proxy("close")()
+
+    def programs(self) -> dict[str, Program]:
+        """Give all programs, in one call.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked.
+        """
+        found: Any = self._call(lambda: self._proxy.supervisor.getAllProcessInfo())
+        return {one["name"]: _program(one) for one in found}
+
+    def program(self, name: str) -> Program:
+        """Give one program.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked.
+        UnknownProgramError : it has no such program.
+        """
+        return _program(self._call(lambda: self._proxy.supervisor.getProcessInfo(name), name))
+
+    def start(self, name: str) -> None:
+        """Let it be spawned, and wait for nothing; one that is (being) started already is fine.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked, does not know the program, or cannot spawn it.
+        """
+        self._call(lambda: self._proxy.supervisor.startProcess(name, False), name, Fault.ALREADY_STARTED)
+
+    def stop(self, name: str) -> bool:
+        """Let it be asked to end, and wait for nothing; False for one that does not run.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked.
+        UnknownProgramError : it has no such program.
+        """
+        return self._call(lambda: self._proxy.supervisor.stopProcess(name, False), name, Fault.NOT_RUNNING) is not None
+
+    def reread(self) -> tuple[list[str], list[str], list[str]]:
+        """Let the conf files be read, and change nothing; gives the groups that are added, changed and removed by them.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked, or cannot make sense of a file; it says which.
+        """
+        found: Any = self._call(lambda: self._proxy.supervisor.reloadConfig())
+        added, changed, removed = found[0]
+        return added, changed, removed
+
+    def add_group(self, name: str) -> None:
+        """Let a group that was read be there; its programs start if they start with supervisord.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked, or has read no such group.
+        """
+        self._call(lambda: self._proxy.supervisor.addProcessGroup(name), name, Fault.ALREADY_ADDED)
+
+    def remove_group(self, name: str, deadline: Deadline) -> None:
+        """End a group's programs and let it be there no more.
+
+        Raises
+        ------
+        SupervisorError : supervisord cannot be asked, has no such group, or does not end it in time.
+        """
+        self._call(lambda: self._proxy.supervisor.stopProcessGroup(name, False), name)
+
+        def gone() -> bool:
+            return (
+                self._call(lambda: self._proxy.supervisor.removeProcessGroup(name), name, Fault.STILL_RUNNING) is True
+            )
+
+        if not deadline.poll(gone):
+            raise SupervisorError(f"supervisord has not ended it within {deadline.seconds:g} s", where=name)
+
+    def _call(self, call: Callable[[], T], name: str = "", fine: Fault | None = None) -> T | None:
+        try:
+            return call()
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == fine:
+                return None
+            raise self._refusal(fault, name) from fault
+        except xmlrpc.client.ProtocolError as error:
+            what = f"supervisord answers with HTTP status {error.errcode}: {error.errmsg}"
+            hint = "leave username and password out of [unix_http_server]: the socket's mode says who may use it"
+            raise SupervisorError(what, where=self._path, hint=hint if error.errcode == 401 else "") from error
+        except PermissionError as error:
+            hint = "let this user use it: chmod and chown in [unix_http_server] of supervisord.conf"
+            raise SupervisorError("this user may not use supervisord's socket", where=self._path, hint=hint) from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            what = "nobody listens on supervisord's socket" if isinstance(error, ConnectionError) else "no such socket"
+            hint = "does supervisord run? karafka.supervisor.socket names its [unix_http_server] file"
+            raise SupervisorError(what, where=self._path, hint=hint) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise SupervisorError(f"supervisord does not answer: {error}", where=self._path) from error
+        except (xmlrpc.client.Error, ExpatError) as error:
+            raise SupervisorError(f"what answers is no supervisord: {error}", where=self._path) from error
+
+    def _refusal(self, fault: xmlrpc.client.Fault, name: str) -> SupervisorError:
+        match fault.faultCode:
+            case Fault.BAD_NAME:
+                return UnknownProgramError(f"supervisord knows no program {name}", hint="fab karafka.install")
+            case Fault.NO_FILE | Fault.NOT_EXECUTABLE:
+                hint = "the tool's own interpreter is made by: fab karafka.setup"
+                return SupervisorError(f"{name} cannot be run: {fault.faultString}", hint=hint)
+            case Fault.SPAWN_ERROR:
+                return SupervisorError(f"supervisord could not spawn {name}: {self.program(name).trouble}")
+            case Fault.CANT_REREAD:
+                return SupervisorError(f"supervisord cannot read its files: {fault.faultString}", where=self._path)
+            case Fault.SHUTDOWN_STATE:
+                return SupervisorError("supervisord is shutting down", where=self._path)
+            case _:
+                return SupervisorError(f"supervisord refuses: {fault.faultString}", where=name)
+
+
+def _program(one: Any) -> Program:
+    return Program(
+        name=str(one["name"]),
+        state=str(one["statename"]),
+        pid=int(one["pid"]),
+        stopped_at=float(one["stop"]),
+        exit_status=int(one["exitstatus"]),
+        trouble=str(one["spawnerr"]),
+    )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("supervisor", timeout=_SECONDS)
+        self._unix_path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.sock.settimeout(_SECONDS)
+        self.sock.connect(self._unix_path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = self._connection[1] or _UnixConnection(self._path)
+        self._connection = host, connection
+        return connection

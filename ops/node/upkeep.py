@@ -1,0 +1,50 @@
+"""What the agent does about the manager of the processes, not to them: look, install, uninstall, start at boot."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ops.core import keeping
+from ops.core.errors import OpsError
+from ops.core.protocol import ProcessReport, Request, Response, Verb
+from ops.node import superfluous
+from ops.node.managers.pidfile import PidfileManager
+
+
+def upkeep(request: Request) -> Response:
+    """Do what is asked.
+
+    How processes are is told by their slots, whoever keeps them: a manager that does not answer must not keep anybody
+    from mending it.
+
+    Raises
+    ------
+    OpsError : it could not be done.
+    """
+    reports = partial(_reports, request)
+    match request.verb:
+        case Verb.FACTS:
+            from ops.node.facts import gather
+
+            assert request.facts is not None
+            return Response((), facts=gather(request, request.facts, reports()))
+        case Verb.INSTALL:
+            from ops.node.installing import install
+
+            assert request.install is not None
+            return Response((), installed=install(request, request.install, reports))
+        case Verb.UNINSTALL:
+            from ops.node.installing import uninstall
+
+            return Response((), installed=uninstall(request, reports))
+        case _:
+            from ops.node import boot
+
+            if request.keeping.kind != keeping.SYSTEMD:
+                raise OpsError(f"nothing starts with the host by {request.keeping.kind}")
+            return Response((), installed=(boot.enable if request.verb is Verb.ENABLE else boot.disable)(request))
+
+
+def _reports(request: Request) -> tuple[ProcessReport, ...]:
+    slots = PidfileManager()
+    return (*slots.statuses(request.processes), *superfluous.reports(request, slots))
