@@ -1,0 +1,51 @@
+"""Processes that supervisor keeps are restarted one after the other: nothing lost, nothing repeated, no rebalance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.core.identity import Identity
+from ops.core.keeping import Keeping
+from ops.core.protocol import Verb
+from ops.core.states import State
+from ops.sandbox.census import guard
+from ops.sandbox.supervisord import LocalSupervisord
+
+
+@pytest.fixture
+def supervisord(tmp_path: Path, run_owner: Identity) -> Iterator[LocalSupervisord]:
+    with LocalSupervisord(tmp_path / "supervisord") as server:
+        guard(server.folder, run_owner)
+        yield server
+
+
+def test_a_rolling_restart_under_traffic(lab_of: Callable[..., Any], supervisord: LocalSupervisord) -> None:
+    # Given two processes at work, kept by supervisor
+    def keep(lab: Any) -> Keeping:
+        supervisord.install(lab.name, lab.specs, watchdog_seconds=30.0)
+        return supervisord.keeping(lab.name)
+
+    lab = lab_of(processes=2, partitions=4, keep=keep)
+    lab.traffic(200)
+    generation = lab.settled_generation()
+    before = {report.pid for report in lab.ask(Verb.STATUS)}
+
+    # When they are restarted one after the other
+    reports = lab.ask(Verb.RESTART, at_once=False)
+
+    # Then others work in their places, and each step has its time
+    for report in reports:
+        assert (report.ok, report.state) == (True, State.RUNNING), report
+        assert report.timings.keys() == {"stop", "start"}
+        print(report.message, report.timings)
+    assert not before & {report.pid for report in reports}
+    # And no message was lost or repeated, and the group never rebalanced
+    tally = lab.end_traffic()
+    print(tally)
+    assert tally.exact, tally
+    assert lab.generation() == generation
+    assert all(report.ok for report in lab.ask(Verb.STOP))
