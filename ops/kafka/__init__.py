@@ -1,0 +1,1 @@
+"""What the cluster says: topics, groups, members, committed and end offsets."""

@@ -1,0 +1,76 @@
+"""`python -m ops.kafka`: one question (JSON) on standard input, one answer (JSON) on standard output.
+
+    echo '{"protocol": 1, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
+
+Runs on a host of the fleet, which reaches the brokers and knows the secrets. While a gate waits, its judgements come
+as lines before the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from ops.core import envfile
+from ops.core.asking import Answer, Ask, Question, encode_judgement
+from ops.core.brokers import Brokers
+from ops.core.courtesy import yield_cpu
+from ops.core.errors import ExitCode, OpsError
+from ops.core.verdict import Judgement, Verdict
+
+
+def answer(question: Question) -> Answer:
+    """Ask the cluster.
+
+    Raises
+    ------
+    OpsError : settings, brokers or the cluster stand in the way.
+    """
+    from ops.kafka.connection import Cluster
+    from ops.kafka.groups import observe
+    from ops.kafka.members import remove_members
+    from ops.kafka.topics import partition_counts
+
+    secrets = envfile.read(Path(question.env_file)) if question.env_file else {}
+    brokers = Brokers.from_environment({**os.environ, **question.env, **secrets}, question.brokers)
+    if question.ask in (Ask.GATE, Ask.PREFLIGHT):
+        return _judge(question, brokers)
+    with Cluster(brokers, question.timeout_seconds) as cluster:
+        if question.ask is Ask.TOPICS:
+            return Answer(topics=partition_counts(cluster, question.names))
+        if question.ask is Ask.REMOVE_MEMBERS:
+            return Answer(removed=remove_members(cluster, question.names[0], question.instances))
+        return Answer(groups=observe(cluster, question.names))
+
+
+def _judge(question: Question, brokers: Brokers) -> Answer:
+    from ops.kafka.gate import watch_gate, watch_preflight
+
+    assert question.terms is not None  # a question without is none; see its check
+    watch = watch_gate if question.ask is Ask.GATE else watch_preflight
+    judgement, groups = watch(brokers, question.terms, question.deadline_seconds, question.timeout_seconds, _tell)
+    code = ExitCode.DONE if judgement.verdict is Verdict.PASSED else ExitCode.GATE_REFUSED
+    return Answer(groups=groups, judgement=judgement, exit_code=int(code))
+
+
+def _tell(judgement: Judgement) -> None:
+    print(encode_judgement(judgement), flush=True)
+
+
+def main() -> int:
+    """Read, ask, print; gives the exit code."""
+    yield_cpu()
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is in the answer
+    try:
+        result = answer(Question.decode(sys.stdin.read()))
+    except OpsError as error:
+        result = Answer(error=str(error), exit_code=int(error.exit_code))
+    print(result.encode(), flush=True)
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
