@@ -1,0 +1,1 @@
+"""The fleet: which hosts and processes, in which order, over which transport."""

@@ -1,0 +1,126 @@
+"""One request to one host's agent: its events passed on as they come, its response, or why there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import chain
+
+from ops.core.deadline import Deadline
+from ops.core.errors import LockHeldError, OpsError
+from ops.core.protocol import SETUP_HINT, Event, Response, decode_line
+from ops.fleet.plan import HostAction
+from ops.fleet.transport import Exit, Transport
+
+_NOISE_BYTES = 256 << 10
+_LINE_BYTES = 16 << 20
+_SHOWN_CHARACTERS = 200
+_NOT_FOUND_CODES = (126, 127)
+_MISSING = re.compile(r"not found|No such file|ModuleNotFoundError|No module named|Unknown option: -P", re.IGNORECASE)
+
+
+class AgentError(OpsError):
+    """A host that was reached but has no agent that answers."""
+
+
+class NotSetUpError(AgentError):
+    """A host without this tool."""
+
+
+def ask(transport: Transport, action: HostAction, emit: Callable[[Event], None]) -> Response:
+    """Ask a host's agent.
+
+    Parameters
+    ----------
+    emit : is told the agent's events, in this thread.
+
+    Raises
+    ------
+    UnreachableError, HungError : as `Transport.execute`.
+    NotSetUpError : the tool is not there.
+    LockHeldError : the lease it is asked under has gone to somebody else.
+    AgentError : something else than an agent answered, or it died.
+    ProtocolError : the agent is of another version.
+    """
+    listener = _Listener(emit)
+    request = f"{action.request.encode()}\n".encode()
+    end = transport.execute(
+        action.target,
+        action.agent,
+        request if action.payload is None else chain((request,), action.payload()),
+        listener.feed,
+        Deadline(action.deadline_seconds),
+    )
+    listener.feed(b"\n")
+    if listener.response is None:
+        raise _diagnose(end, listener.noise, action)
+    if listener.response.stale:
+        raise LockHeldError(listener.response.error, where=action.target.name)
+    if listener.response.error and not listener.response.processes:
+        raise AgentError(listener.response.error, where=action.target.name)
+    return listener.response
+
+
+class _Listener:
+    """Takes an agent's output apart; what a shell's start-up files print before it is noise.
+
+    Attributes
+    ----------
+    noise : the first line that was none of the protocol's.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self.response: Response | None = None
+        self.noise = ""
+        self._emit = emit
+        self._rest = b""
+        self._noise_bytes = 0
+
+    def feed(self, part: bytes) -> None:
+        """Take the next part of the output.
+
+        Raises
+        ------
+        AgentError : it is endless garbage.
+        ProtocolError : an agent of another version.
+        """
+        *lines, self._rest = (self._rest + part).split(b"\n") if b"\n" in part else (self._rest + part,)
+        for line in lines:
+            self._line(line)
+        ours = self._rest.startswith(b"{")
+        if len(self._rest) > _LINE_BYTES or self._noise_bytes + len(self._rest) * (not ours) > _NOISE_BYTES:
+            raise AgentError(f"endless output that is no agent's: {self.noise or shorten(self._rest[:1000])!r}")
+
+    def _line(self, line: bytes) -> None:
+        if not line.startswith(b'{"protocol"'):
+            self._noise_bytes += len(line) + 1
+            self.noise = self.noise or shorten(line)
+            return
+        message = decode_line(line.decode(errors="replace"))
+        if isinstance(message, Event):
+            self._emit(message)
+        else:
+            self.response = message
+
+
+def shorten(text: bytes) -> str:
+    """Give the begin of a line that somebody else wrote, fit to be shown."""
+    plain = "".join(one if one.isprintable() else " " for one in text.decode(errors="replace")).strip()
+    return plain if len(plain) <= _SHOWN_CHARACTERS else f"{plain[:_SHOWN_CHARACTERS]} ..."
+
+
+def _diagnose(end: Exit, noise: str, action: HostAction) -> AgentError:
+    where = action.target.name
+    errors = [line for line in end.errors.splitlines() if line.strip()]
+    last = shorten(errors[-1].encode()) if errors else ""
+    if end.code in _NOT_FOUND_CODES or (end.code != 0 and _MISSING.search(end.errors)):
+        return NotSetUpError(
+            f"karafka-ops is not set up here: {last or action.agent[0]}", where=where, hint="fab karafka.setup"
+        )
+    ended = "the connection broke or a signal ended it" if end.code is None else f"exit code {end.code}"
+    said = "; ".join([*([f"it says {noise!r}"] if noise else []), *([f"on standard error {last!r}"] if last else [])])
+    return AgentError(
+        f"the agent gave no answer ({ended}){': ' + said if said else ''}",
+        where=where,
+        hint=f"{SETUP_HINT}; what runs there: {' '.join(action.agent)}",
+    )

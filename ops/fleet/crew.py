@@ -1,0 +1,127 @@
+"""Threads for the hosts of one batch: as many at work as the pool has places, and Ctrl-C as news like any other."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ops.core.errors import OpsError, UnreachableError
+
+Result = TypeVar("Result")
+Message = TypeVar("Message")
+
+
+@dataclass(frozen=True)
+class Job(Generic[Message, Result]):
+    """The work on one host.
+
+    Attributes
+    ----------
+    work : is given what to call with each message; what it raises is its result.
+    deadline_seconds : how long it may take at most.
+    """
+
+    host: str
+    work: Callable[[Callable[[Message], None]], Result]
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
+class Happened(Generic[Message]):
+    """A message from the work on a host."""
+
+    host: str
+    message: Message
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """The work on a host has ended, one way or the other."""
+
+    host: str
+    result: Result | None
+    error: OpsError | None
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """Ctrl-C: nothing more is begun; these hosts are at work."""
+
+    hosts: tuple[str, ...]
+
+
+class Crew(Generic[Message, Result]):
+    """Works on hosts side by side.
+
+    Parameters
+    ----------
+    pool : hosts worked on at the same time.
+    margin_seconds : beyond a host's deadline, for connecting, which has deadlines of its own.
+    """
+
+    def __init__(self, pool: int, margin_seconds: float = 300.0) -> None:
+        self._pool = pool
+        self._margin_seconds = margin_seconds
+        self._news: queue.SimpleQueue[Happened[Message] | Done[Result] | None] = queue.SimpleQueue()
+        self._left = False
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Take SIGINT as news from here on, where this is the main thread and nobody ignores it."""
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
+            yield
+            return
+        signal.signal(signal.SIGINT, lambda *_: self._news.put(None))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def run(self, jobs: Sequence[Job[Message, Result]]) -> Iterator[Happened[Message] | Done[Result] | Interrupted]:
+        """Do the jobs; gives all news until the last one is done, or `leave` was called."""
+        waiting = list(reversed(jobs))
+        working: dict[str, Job[Message, Result]] = {}
+        while waiting or working:
+            while waiting and len(working) < self._pool:
+                job = waiting.pop()
+                working[job.host] = job
+                # A thread of its own: one that hangs for good must not keep the command from ending.
+                threading.Thread(target=self._work, args=(job,), daemon=True, name=job.host).start()
+            limit = max(one.deadline_seconds for one in working.values()) + self._margin_seconds
+            try:
+                news = self._news.get(timeout=limit)
+            except queue.Empty:
+                for host in working:
+                    yield Done(host, None, UnreachableError(f"nothing heard for {limit:g} s", where=host))
+                return
+            if news is None:
+                waiting.clear()
+                yield Interrupted(tuple(working))
+            else:
+                if isinstance(news, Done):
+                    del working[news.host]
+                yield news
+            if self._left:
+                return
+
+    def leave(self) -> None:
+        """Wait for nobody any more."""
+        self._left = True
+
+    def _work(self, job: Job[Message, Result]) -> None:
+        result, failure = None, None
+        try:
+            result = job.work(lambda message: self._news.put(Happened(job.host, message)))
+        except OpsError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001  a fault of ours on one host must not hide the others
+            failure = OpsError(
+                f"{type(error).__name__}: {error}", where=job.host, hint="this is a fault of karafka-ops: report it"
+            )
+        self._news.put(Done(job.host, result, failure))

@@ -1,0 +1,249 @@
+"""The operator's end of the lease: taken before a rollout or deploy, renewed while it lasts, given back at its end.
+
+`with Lease(lease_host(settings, transport), "restart") as lease:` - requests then carry `lease.fence`, and nothing more
+is begun once `lease.lost` is set.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from types import FrameType, TracebackType
+from typing import Protocol
+
+from ops.core.deadline import Deadline
+from ops.core.errors import LockHeldError, OpsError, UnreachableError
+from ops.core.lease import Fence, LeaseAction, LeaseCall
+from ops.fleet.lease_host import LeaseHost, ci_run, held_text, own_name
+
+TTL_SECONDS = 60.0
+_RELEASE_SECONDS = 10.0
+_POLL_SECONDS = 2.0
+_TERMINATED = 128
+
+
+class LeaseLostError(LockHeldError):
+    """The lease ended or went to somebody else while it was needed."""
+
+
+def boot_seconds() -> float:
+    """Give this machine's boot clock; it goes on while a laptop sleeps, as the lease does."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: monotonic goes on too
+    return time.clock_gettime(clock)
+
+
+class Held(Protocol):
+    """A lease that something is done under, one's own or an inherited one: a context manager."""
+
+    reason: str
+    run: str
+
+    def __enter__(self) -> Held: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def fence(self) -> Fence: ...
+
+    def check(self) -> None: ...
+
+
+class Lease:
+    """One lease: a context manager.
+
+    Parameters
+    ----------
+    reason : what it is for, in words.
+    wait_seconds : how long to wait for somebody else's to end.
+    ttl_seconds : how long it lasts without a renewal; renewed three times as often.
+    say : is told, in words, whom it waits for, and that renewals fail.
+    clock : seconds, also while this machine sleeps.
+
+    Attributes
+    ----------
+    lost : set for good when it ended or could not be renewed in time: begin nothing more.
+    reason, run : what it is held for, in words; the address of the CI run, empty for none.
+
+    Raises
+    ------
+    LockHeldError : on entering: somebody else has it; says who, why, since when, for how long.
+    UnreachableError : on entering: the host that keeps it cannot be asked.
+    """
+
+    def __init__(
+        self,
+        keeper: LeaseHost,
+        reason: str,
+        *,
+        wait_seconds: float = 0.0,
+        ttl_seconds: float = TTL_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = boot_seconds,
+    ) -> None:
+        self.lost = threading.Event()
+        self._keeper = keeper
+        self._wait_seconds = wait_seconds
+        self._say = say
+        self._clock = clock
+        self._call = LeaseCall(
+            LeaseAction.ACQUIRE,
+            key=uuid.uuid4().hex,
+            holder=own_name(),
+            reason=reason,
+            run=ci_run(),
+            ttl_seconds=ttl_seconds,
+        )
+        self.reason, self.run = reason, self._call.run
+        self._number = 0
+        self._asked = False
+        self._expires = 0.0
+        self._why = ""
+        self._done = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Lease:
+        with ExitStack() as stack:
+            stack.enter_context(_terminations())
+            stack.callback(self._give_back)  # also what was granted to an answer that never came
+            self._acquire()
+            self._heart.start()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def number(self) -> int:
+        """Its number: greater than that of every lease before."""
+        return self._number
+
+    @property
+    def fence(self) -> Fence:
+        """What every request under it carries."""
+        return Fence(self._number, self._call.holder)
+
+    def check(self) -> None:
+        """Make sure that it still stands, before the next step.
+
+        Raises
+        ------
+        LeaseLostError : it does not.
+        """
+        if not self.lost.is_set() and self._clock() >= self._expires:
+            self._lose("it could not be renewed in time")
+        if self.lost.is_set():
+            raise LeaseLostError(
+                f"the lease (number {self._number}) is lost: {self._why}",
+                where=self._keeper.target.name,
+                hint="nothing more was begun; see who works on the stage (fab karafka.status), and start again",
+            )
+
+    def _acquire(self) -> None:
+        deadline = Deadline(self._wait_seconds)
+        told = 0
+        while True:
+            asked = self._clock()
+            self._asked = True
+            try:
+                answer = self._keeper.ask(self._call)
+            except UnreachableError as error:
+                self._asked = False  # granted after all, it ends by itself
+                raise UnreachableError(
+                    error.what,
+                    where=error.where,
+                    hint=f"{error.hint}\n  nothing was begun: this host keeps the stage's lease, as the first one of "
+                    "its inventory; if it is lost, put a living one first",
+                ) from error
+            if answer.ok:
+                self._number = answer.lease.number
+                self._expires = asked + self._call.ttl_seconds
+                return
+            self._asked = False
+            if deadline.expired:
+                raise LockHeldError(
+                    held_text(answer.lease),
+                    where=self._keeper.target.name,
+                    hint="wait for it (--lock-wait 900), or when it is left behind: fab karafka.unlock",
+                )
+            if answer.lease.number != told:
+                told = answer.lease.number
+                self._say(f"waiting for the lease: {held_text(answer.lease)}")
+            time.sleep(min(_POLL_SECONDS, max(answer.lease.expires_seconds, 0.05), deadline.remaining))
+
+    def _beat(self) -> None:
+        """Renew it until it is given back or lost; a renewal that fails is tried again sooner."""
+        third = self._call.ttl_seconds / 3
+        pause = third
+        failing = False
+        while not self._done.wait(min(pause, max(self._expires - self._clock(), 0.0))):
+            asked = self._clock()
+            if asked >= self._expires:
+                self._lose("it could not be renewed in time")
+                return
+            try:
+                answer = self._keeper.ask(replace(self._call, action=LeaseAction.RENEW), self._expires - asked)
+            except OpsError as error:
+                if not failing:
+                    self._say(f"the lease could not be renewed, trying again: {error}")
+                failing, pause = True, third / 5
+                continue
+            if not answer.ok:
+                self._lose(answer.message)
+                return
+            self._expires = asked + self._call.ttl_seconds
+            failing, pause = False, third
+
+    def _lose(self, why: str) -> None:
+        self._why = self._why or why
+        self.lost.set()
+
+    def _give_back(self) -> None:
+        self._done.set()
+        if self._heart.ident is not None:
+            self._heart.join(_RELEASE_SECONDS)
+        if self.lost.is_set() or not self._asked:
+            return
+        try:
+            self._keeper.ask(replace(self._call, action=LeaseAction.RELEASE), _RELEASE_SECONDS)
+        except OpsError as error:
+            self._say(f"the lease could not be given back and ends in {self._call.ttl_seconds:g} s: {error}")
+
+
+@contextmanager
+def _terminations() -> Iterator[None]:
+    """Let TERM and HUP end the command as Ctrl-C does, so that the lease is given back on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        if callable(on_interrupt):
+            on_interrupt(signal.SIGINT, frame)
+        else:  # Ctrl-C is ignored, as below nohup
+            raise SystemExit(_TERMINATED + number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            with suppress(ValueError):
+                signal.signal(number, before[number])

@@ -1,0 +1,115 @@
+"""Asks the cluster through a host of the fleet: the first one that answers, those of the batch at work last."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ops.core.asking import Answer, Question, decode_line
+from ops.core.deadline import Deadline
+from ops.core.errors import OpsError, UnreachableError
+from ops.core.protocol import ProtocolError
+from ops.core.settings import Settings
+from ops.core.verdict import Cause, Judgement, Reason, Verdict
+from ops.fleet.conversation import shorten
+from ops.fleet.plan import ANSWER_SECONDS, HostAction
+from ops.fleet.transport import Target, Transport
+from ops.fleet.transport.local import LocalTransport
+
+
+@dataclass(frozen=True)
+class Observer:
+    """The way to the cluster.
+
+    Attributes
+    ----------
+    hosts : an action each of all the stage's hosts, in the inventory's order.
+    """
+
+    transport: Transport
+    hosts: tuple[HostAction, ...]
+
+    def judge(self, question: Question, busy: frozenset[str] = frozenset()) -> tuple[Judgement, Answer]:
+        """Put a gate or preflight to the cluster; unknown where no host can ask it.
+
+        Parameters
+        ----------
+        busy : hosts of the batch at work: not asked, unless they are all there is.
+        """
+        chosen = [one for one in self.hosts if one.target.name not in busy] or list(self.hosts)
+        answer, troubles = self._first(chosen, question)
+        if answer is not None and answer.judgement is not None:
+            return answer.judgement, answer
+        reasons = tuple(Reason(Cause.UNREACHABLE, "", trouble) for trouble in troubles)
+        return Judgement(Verdict.UNKNOWN, reasons), Answer()
+
+    def ask(self, question: Question) -> Answer:
+        """Put a question to the cluster through the first host that answers.
+
+        Raises
+        ------
+        OpsError : none of them could, with what each of them said.
+        """
+        answer, troubles = self._first(self.hosts, question)
+        if answer is None:
+            raise UnreachableError("; ".join(troubles))
+        return answer
+
+    def _first(self, hosts: Sequence[HostAction], question: Question) -> tuple[Answer | None, list[str]]:
+        """Give the first good answer of these hosts, and what kept those before it from giving one."""
+        troubles = []
+        for host in hosts:
+            try:
+                answer = self._ask(host, _as_its_processes(host, question))
+            except OpsError as error:
+                troubles.append(str(error))
+                continue
+            if answer.judgement is not None or not answer.error:
+                return answer, troubles
+            troubles.append(f"{host.target.name}: {answer.error}")
+        return None, [one.replace("\n ", ";") for one in troubles]
+
+    def _ask(self, host: HostAction, question: Question) -> Answer:
+        """Ask through one host.
+
+        Raises
+        ------
+        OpsError : it could not be reached, or something else than an answer came.
+        """
+        output: list[bytes] = []
+        end = self.transport.execute(
+            host.target,
+            (*host.agent[:-1], "ops.kafka"),
+            f"{question.encode()}\n".encode(),
+            output.append,
+            Deadline(question.deadline_seconds + question.timeout_seconds + ANSWER_SECONDS),
+        )
+        lines = [line for line in b"".join(output).split(b"\n") if line.startswith(b'{"protocol"')]
+        found = decode_line(lines[-1].decode(errors="replace")) if lines else None
+        if not isinstance(found, Answer):
+            said = shorten(end.errors.strip().splitlines()[-1].encode()) if end.errors.strip() else "nothing"
+            raise ProtocolError(
+                f"the cluster could not be asked here; on standard error: {said}", where=host.target.name
+            )
+        return found
+
+
+def observer_of(settings: Settings, transport: Transport, hosts: tuple[HostAction, ...]) -> Observer:
+    """Give the way to the cluster that the settings name: through a host of the stage, or from this machine.
+
+    Parameters
+    ----------
+    hosts : an action each of all the stage's hosts.
+    """
+    if settings.kafka.observe_from == "host":
+        return Observer(transport, hosts)
+    here = replace(hosts[0], target=Target("this machine", ""), agent=(sys.executable, "-P", "-m", "ops.node"))
+    return Observer(LocalTransport(), (here,))
+
+
+def _as_its_processes(host: HostAction, question: Question) -> Question:
+    """Let the host ask with what its processes have: brokers, security, the env file with its secrets."""
+    process = host.request.processes[0]
+    env = {name: value for name, value in process.env.items() if name.startswith("KARAFKA_")}
+    return replace(question, env=env, env_file=process.env_file)

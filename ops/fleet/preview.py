@@ -1,0 +1,63 @@
+"""A plan as text and as JSON, for `--dry-run`; environments stay out of it: they may hold secrets."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from ops.core.protocol import Verb
+from ops.fleet.plan import HostAction, Plan
+
+
+def lines(plan: Plan) -> list[str]:
+    """Give the plan as lines for people."""
+    several = len(plan.batches) > 1
+    found = [f"{plan.verb}, stage {plan.stage}: nothing is done, this is the plan"]
+    for number, batch in enumerate(plan.batches, start=1):
+        if several:
+            found.append(f"batch {number} of {len(plan.batches)}")
+        for action in batch:
+            found.append(f"  {action.target.name} ({_place(action)}): {_order(action)}")
+            found.append(f"    by {shlex.join(action.agent)}, within {action.deadline_seconds:g} s")
+    if several:
+        failures = f"more than {plan.max_failures} hosts have" if plan.max_failures else "a host has"
+        found.append(f"no batch begins once {failures} failed")
+    if plan.verb is Verb.RESTART:
+        found.append("the preflight may add to it: the stop of superfluous slots, a rebalance for topics that change")
+    return found
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """Give the plan as JSON data."""
+    return {
+        "stage": plan.stage,
+        "verb": str(plan.verb),
+        "max_failures": plan.max_failures,
+        "pool": plan.pool,
+        "batches": [[_action(action) for action in batch] for batch in plan.batches],
+    }
+
+
+def _action(action: HostAction) -> dict[str, Any]:
+    return {
+        "host": action.target.name,
+        "address": action.target.address,
+        "port": action.target.port,
+        "agent": list(action.agent),
+        "at_once": action.request.at_once,
+        "deadline_seconds": action.deadline_seconds,
+        "processes": [
+            {"name": spec.name, "command": list(spec.command), "directory": spec.directory}
+            for spec in action.request.processes
+        ],
+    }
+
+
+def _place(action: HostAction) -> str:
+    target = action.target
+    user = f"{target.user}@" if target.user else ""
+    return f"{user}{target.address}{f':{target.port}' if target.port else ''}"
+
+
+def _order(action: HostAction) -> str:
+    return (", " if action.request.at_once else ", then ").join(spec.name for spec in action.request.processes)

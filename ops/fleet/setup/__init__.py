@@ -1,0 +1,213 @@
+"""`fab karafka.setup`: the application's folders and this very version of the tool onto the hosts."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ops.core.deadline import Deadline
+from ops.core.errors import ExitCode, OpsError, UnreachableError, UsageError
+from ops.core.settings import Host, Settings
+from ops.fleet.conversation import shorten
+from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
+from ops.fleet.plan import deploy_to, target_of
+from ops.fleet.report import INTERRUPTED
+from ops.fleet.setup.wheel import DISTRIBUTION, Wheel, own_wheel
+from ops.fleet.transport import Target, Transport
+
+SETUP_SECONDS = 1200.0
+_NO_PYTHON = (126, 127)
+# Parses with any Python 3, so that an old one can say that it is old.
+_BEGIN = """\
+import json, sys
+if sys.version_info < (3, 11):
+    found = ".".join(map(str, sys.version_info[:3]))
+    print(json.dumps({"error": "its python3 is " + found, "hint": "install python3 >= 3.11 with venv on the host"}))
+else:
+    exec(compile(sys.argv[2], "karafka.setup", "exec"))
+"""
+
+
+@dataclass(frozen=True)
+class HostSetup:
+    """What is to be done on one host: `order` is what the script there reads."""
+
+    target: Target
+    order: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SetupPlan:
+    """What is to be done.
+
+    Attributes
+    ----------
+    load : a tar of the wheels that every host gets.
+    """
+
+    hosts: tuple[HostSetup, ...]
+    load: bytes
+    pool: int
+
+
+@dataclass(frozen=True)
+class SetupOutcome:
+    """What came of one host: `message` says it in words."""
+
+    host: str
+    message: str
+    error: OpsError | None = None
+
+
+def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | None = None) -> SetupPlan:
+    """Plan the setup of some hosts.
+
+    Parameters
+    ----------
+    wheelhouse : a folder with the wheels of the requirements, for hosts without a registry.
+
+    Raises
+    ------
+    UsageError : the wheelhouse is no folder, or lacks a requirement.
+    """
+    wheel = own_wheel()
+    wheels = {wheel.name: wheel.content, **_wheelhouse(wheelhouse, wheel)}
+    order = {
+        "stage": settings.stage,
+        "version": wheel.version,
+        "digest": wheel.digest,
+        "wheel": wheel.name,
+        "requirements": list(wheel.requirements),
+        "offline": wheelhouse is not None,
+    }
+    return SetupPlan(
+        tuple(
+            HostSetup(target_of(host), {**order, "host": host.host, "deploy_to": deploy_to(settings, host)})
+            for host in hosts
+        ),
+        _tar(wheels),
+        settings.pool,
+    )
+
+
+def carry_out(plan: SetupPlan, transport: Transport, say: Callable[[str], None]) -> tuple[list[SetupOutcome], int]:
+    """Set the hosts up, side by side.
+
+    Parameters
+    ----------
+    say : is told what happens, in this thread.
+
+    Returns
+    -------
+    An outcome for every host, and the exit code: 1 when one failed, else 4 when one was unreachable, else 0.
+    """
+    crew: Crew[dict[str, Any], dict[str, Any]] = Crew(plan.pool)
+
+    def job(one: HostSetup) -> Job[dict[str, Any], dict[str, Any]]:
+        return Job(one.target.name, lambda emit: _set_up(transport, one, plan.load, emit), SETUP_SECONDS)
+
+    done: dict[str, SetupOutcome] = {}
+    interrupted = False
+    with crew.interrupts():
+        for news in crew.run([job(one) for one in plan.hosts]):
+            match news:
+                case Happened(host, line):
+                    say(f"{host}: {line['step']} ({line.get('detail', '')})")
+                case Done(host, answer, error):
+                    done[host] = SetupOutcome(host, _message(answer), error)
+                    say(str(error) if error else f"{host}: {done[host].message}")
+                case Interrupted(hosts):
+                    if interrupted:
+                        crew.leave()
+                    interrupted = True
+                    say(f"interrupted: finishing what has begun on {', '.join(hosts)}; Ctrl-C again leaves it")
+    missing = OpsError("not attempted, or left before its end: interrupted")
+    outcomes = [done.get(one.target.name, SetupOutcome(one.target.name, "", missing)) for one in plan.hosts]
+    return outcomes, INTERRUPTED if interrupted else _exit_code(outcomes)
+
+
+def _set_up(
+    transport: Transport, one: HostSetup, load: bytes, emit: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Set one host up."""
+    output = bytearray()
+    told = 0
+
+    def receive(part: bytes) -> None:
+        nonlocal told
+        output.extend(part)
+        lines = list(_lines(bytes(output[: output.rfind(b"\n") + 1])))
+        for line in lines[told:]:
+            if "step" in line:
+                emit(line)
+        told = len(lines)
+
+    script = (resources.files(__package__) / "remote.py").read_text()
+    command = ["python3", "-c", _BEGIN, json.dumps(one.order), script]
+    end = transport.execute(one.target, command, load, receive, Deadline(SETUP_SECONDS))
+    answer: dict[str, Any] = next(reversed(list(_lines(bytes(output)))), {})
+    if answer.get("done"):
+        return answer
+    if "error" in answer:
+        raise OpsError(str(answer["error"]), where=one.target.name, hint=str(answer.get("hint", "")))
+    if end.code in _NO_PYTHON:
+        raise OpsError("there is no python3", where=one.target.name, hint="install it, 3.11 or newer, with venv")
+    said = shorten((end.errors.strip().splitlines() or ["nothing"])[-1].encode())
+    raise OpsError(f"the setup broke off (exit code {end.code}): {said}", where=one.target.name)
+
+
+def _lines(output: bytes) -> Iterator[dict[str, Any]]:
+    """Give the JSON objects of an output; whatever else a shell's start-up files print is left out."""
+    for line in output.splitlines():
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict):
+            yield data
+
+
+def _message(answer: dict[str, Any] | None) -> str:
+    if answer is None:
+        return ""
+    return f"set up, Python {answer.get('python')}" if answer.get("changed") else "already set up with this version"
+
+
+def _exit_code(outcomes: Sequence[SetupOutcome]) -> int:
+    bad = [one.error for one in outcomes if one.error is not None]
+    if any(not isinstance(error, UnreachableError) for error in bad):
+        return ExitCode.FAILED
+    return ExitCode.UNREACHABLE if bad else ExitCode.DONE
+
+
+def _wheelhouse(folder: Path | None, wheel: Wheel) -> dict[str, bytes]:
+    """Read a wheelhouse's wheels; another build of the tool itself is not among them."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {folder}", where="--wheelhouse")
+    own = DISTRIBUTION.replace("-", "_")
+    paths = [path for path in sorted(folder.glob("*.whl")) if path.name.split("-")[0].lower() != own]
+    there = {path.name.split("-")[0].lower().replace("_", "-") for path in paths}
+    for requirement in wheel.requirements:
+        name = requirement.split("[")[0].split(">")[0].split("=")[0].split("<")[0]
+        if name not in there:
+            fill = f"pip download --only-binary :all: -d {folder} '{requirement}'"
+            raise UsageError(f"{folder} has no wheel of {name}", where="--wheelhouse", hint=fill)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()

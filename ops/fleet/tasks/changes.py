@@ -1,0 +1,189 @@
+"""`fab karafka.start|stop|restart`: what changes the fleet's processes, under the stage's lease."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from ops.fleet.tasks.options import Options, on_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ops.core.evidence import Evidence
+    from ops.core.settings import Settings
+    from ops.fleet.lease import Held
+    from ops.fleet.lease_host import LeaseHost
+    from ops.fleet.plan import Plan
+    from ops.fleet.report import Report
+    from ops.fleet.rollout import Watcher
+    from ops.fleet.transport import Transport
+
+_LOCK_WAIT = "seconds to wait for another operator's lease to end (default: 0)"
+
+
+@on_processes(lock_wait=_LOCK_WAIT)
+def start(context: Context, options: Options, lock_wait: int = 0) -> int:
+    """Start processes on all hosts at once, and wait until they are ready."""
+    return _change(context, "start", options, lock_wait)
+
+
+@on_processes(lock_wait=_LOCK_WAIT)
+def stop(context: Context, options: Options, lock_wait: int = 0) -> int:
+    """Stop processes on all hosts at once: drain, then end."""
+    return _change(context, "stop", options, lock_wait)
+
+
+@on_processes(
+    lock_wait=_LOCK_WAIT,
+    force="go on against the preflight; needs --reason",
+    reason="why; kept in the lease and the evidence",
+)
+def restart(context: Context, options: Options, lock_wait: int = 0, force: bool = False, reason: str = "") -> int:
+    """Restart processes: batch after batch, a gate after each, up to the first failure or refusal (exit 11)."""
+    from ops.core.errors import UsageError
+
+    why = reason.strip()
+    if force and not why:
+        raise UsageError("it needs a reason", where="--force", hint='add --reason "..."')
+    return _change(context, "restart", options, lock_wait, reason=why, force=why if force else "")
+
+
+def _change(context: Context, verb: str, options: Options, lock_wait: int, *, reason: str = "", force: str = "") -> int:
+    """Plan a verb, carry it out under the lease, show what came of it; gives the exit code."""
+    from ops.core.protocol import Verb
+    from ops.fleet.lease_host import lease_host
+    from ops.fleet.plan import make_plan
+    from ops.fleet.tasks.leasing import check_wait, hold
+    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.showing import Narrator, outcomes, print_json, print_plan, settled_rows
+    from ops.render.ci import MarkedProgress, Marks, summarise
+    from ops.render.processes import print_processes
+
+    check_wait(lock_wait)
+    settings = load_settings(context)
+    plan = make_plan(settings, load_places(context, settings, *options.selection), Verb(verb))
+    if options.dry_run:
+        print_plan(plan, as_json=options.json)
+        return 0
+    transport = make_transport(context, settings)
+    marks = Marks(sys.stderr, sections=not options.json)
+    progress = MarkedProgress(sys.stderr, marks)
+    narrator = Narrator(progress, talkative=True, in_full=options.json)
+    keeper = lease_host(settings, transport)
+    whole = options.selection[1:] == (None, None)  # all slots of the hosts chosen: also those that are there no more
+    evidence = None
+    with (
+        marks.section(f"karafka.{verb} {settings.stage}"),
+        hold(settings, transport, reason or verb, lock_wait, progress.say) as lease,
+    ):
+        plan = plan.under(lease.fence)
+        if plan.verb is Verb.RESTART:
+            say = progress.say
+            report, evidence = restart_under(lease, settings, plan, transport, narrator, say, whole=whole, force=force)
+            store(evidence, keeper, progress.trouble)
+        else:
+            report = _start_or_stop(settings, plan, transport, narrator, lease, whole=whole)
+    if options.json:
+        print_json({**report.as_json(), **({"evidence": evidence.as_json()} if evidence else {})})
+    else:
+        print_processes(settled_rows(report), sys.stdout)
+        print_evidence(evidence)
+    if report.ended is not None:
+        progress.trouble(str(report.ended))
+    summarise(marks, verb, settings.stage, int(report.exit_code), outcomes(report), evidence)
+    return int(report.exit_code)
+
+
+def _start_or_stop(
+    settings: Settings, plan: Plan, transport: Transport, narrator: Watcher, lease: Held, *, whole: bool
+) -> Report:
+    """Start or stop; a stop of whole hosts is also for slots that the settings do not have any more."""
+    from dataclasses import replace
+
+    from ops.core.protocol import Verb
+    from ops.fleet.roll_call import RollCall
+    from ops.fleet.rollout import carry_out
+
+    if plan.verb is Verb.STOP and whole:
+        call = RollCall(settings)
+        call.first(_looker(everybody(settings), transport)(), plan)
+        plan = replace(plan, superfluous=call.superfluous(plan))
+    return carry_out(plan, transport, narrator, permit=lease.check)
+
+
+def restart_under(
+    lease: Held,
+    settings: Settings,
+    plan: Plan,
+    transport: Transport,
+    narrator: Watcher,
+    say: Callable[[str], None],
+    *,
+    whole: bool,
+    force: str,
+) -> tuple[Report, Evidence]:
+    """Restart between gates that look at the whole stage, whatever is selected, and gather the evidence."""
+    from functools import partial
+
+    from ops.fleet.gates import Gates
+    from ops.fleet.observer import observer_of
+    from ops.fleet.recording import Recorder, begin, conclude
+    from ops.fleet.release_topics import ReleaseTopics
+    from ops.fleet.rollout import carry_out
+
+    whole_stage = everybody(settings)
+    chronicle = begin(settings, lease, forced=force)
+    gates = Gates(
+        settings,
+        observer_of(settings, transport, whole_stage.actions),
+        _looker(whole_stage, transport),
+        partial(ReleaseTopics.ask, transport) if settings.app is not None else None,
+        chronicle,
+        say,
+        scale_down=whole,
+        force=force,
+    )
+    report = carry_out(plan, transport, Recorder(narrator, chronicle), gates, lease.check)
+    return report, conclude(chronicle, report, settings, transport)
+
+
+def everybody(settings: Settings) -> Plan:
+    """Plan a status of the whole stage, whatever is selected."""
+    from ops.core.protocol import Verb
+    from ops.fleet.inventory import Selection, select
+    from ops.fleet.plan import make_plan
+
+    return make_plan(settings, select(settings, Selection()), Verb.STATUS)
+
+
+def _looker(plan: Plan, transport: Transport) -> Callable[[], Report]:
+    """Give what takes a status, silently."""
+    from ops.fleet.rollout import carry_out
+    from ops.fleet.tasks.showing import Silent
+
+    return lambda: carry_out(plan, transport, Silent())
+
+
+def store(evidence: Evidence, keeper: LeaseHost, trouble: Callable[[str], None]) -> None:
+    """Keep the evidence beside the lease; that it cannot be kept changes nothing about what was done."""
+    from ops.core.errors import OpsError
+    from ops.core.history import HistoryAction, HistoryCall
+    from ops.render.timeline import timeline
+
+    call = HistoryCall(HistoryAction.STORE, evidence.name, evidence.as_json(), timeline(evidence))
+    try:
+        keeper.history(call)
+    except OpsError as error:
+        trouble(f"the evidence could not be kept: {error}")
+
+
+def print_evidence(evidence: Evidence | None) -> None:
+    if evidence is not None:
+        from ops.render.evidence import print_summary
+
+        print()
+        print_summary(evidence, sys.stdout)
+        print(f"\nkept as {evidence.name}\npicture: fab karafka.history --rollout last --picture FILE.svg")

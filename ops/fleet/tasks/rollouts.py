@@ -1,0 +1,91 @@
+"""`fab karafka.history|unlock`: past rollouts, and the lease of the one that is under way."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke.context import Context
+
+from ops.shell.door import command
+
+
+@command(
+    help={
+        "rollout": "the name of one, to see its evidence in full; `last` for the latest",
+        "picture": "write its timeline, an SVG, into this file",
+        "json": "print JSON",
+    }
+)
+def history(context: Context, rollout: str | None = None, picture: str | None = None, json: bool = False) -> int:
+    """Show the last rollouts of the stage, or the evidence of one."""
+    from pathlib import Path
+
+    from ops.core.errors import OpsError, UsageError
+    from ops.core.evidence import Evidence
+    from ops.core.history import HistoryAction, HistoryCall
+    from ops.fleet.lease_host import lease_host
+    from ops.fleet.tasks.project import load_settings, make_transport
+    from ops.fleet.tasks.showing import print_json
+    from ops.render.evidence import print_summary
+    from ops.render.history import print_history
+
+    if picture is not None and rollout is None:
+        raise UsageError("of which rollout?", where="--picture", hint="add --rollout last")
+    settings = load_settings(context)
+    keeper = lease_host(settings, make_transport(context, settings))
+    if rollout is None:
+        listed = keeper.history(HistoryCall(HistoryAction.LIST))
+        if json:
+            print_json({"stage": settings.stage, "rollouts": list(listed.summaries)})
+        else:
+            print_history(listed, sys.stdout)
+        return 0
+    found = keeper.history(HistoryCall(HistoryAction.FETCH, "" if rollout == "last" else rollout))
+    if found.evidence is None:
+        raise OpsError(found.message, where=keeper.target.name, hint="fab karafka.history lists them")
+    if picture is not None:
+        path = Path(picture).expanduser()
+        try:
+            path.write_text(found.picture)
+        except OSError as error:
+            raise OpsError(error.strerror or str(error), where=str(path)) from None
+    print_json(found.evidence) if json else print_summary(Evidence.from_json(found.evidence), sys.stdout)
+    return 0
+
+
+@command(
+    help={
+        "reason": "why it is broken; whoever has it is told",
+        "yes": "do not ask; needed where there is no terminal",
+        "json": "print JSON",
+    }
+)
+def unlock(context: Context, reason: str = "", yes: bool = False, json: bool = False) -> int:
+    """Take the stage's lease from whoever has it; their next step is refused everywhere."""
+    from dataclasses import asdict
+
+    from ops.core.errors import UsageError
+    from ops.core.pipeline import may_ask
+    from ops.fleet.lease_host import held_text, highest_seen, lease_host
+    from ops.fleet.tasks.project import load_settings, make_transport
+    from ops.fleet.tasks.showing import print_json
+
+    settings = load_settings(context)
+    transport = make_transport(context, settings)
+    keeper = lease_host(settings, transport)
+    lease = keeper.show().lease
+    broken = False
+    if lease.held:
+        print(f"{settings.stage}: {held_text(lease)}", file=sys.stderr)
+        if not yes and not may_ask():
+            raise UsageError(
+                "there is no terminal to ask on", where="karafka.unlock", hint="look first, then add --yes"
+            )
+        if yes or input("Break it? What they are at ends at its next step. [y/N] ").strip().lower() in ("y", "yes"):
+            lease = keeper.break_open(reason, highest_seen(settings, transport)).lease
+            broken = True
+    if json:
+        print_json({"stage": settings.stage, "broken": broken, "lease": asdict(lease)})
+    else:
+        print("broken" if broken else "left as it is" if lease.held else f"{settings.stage}: nobody has the lease")
+    return 0

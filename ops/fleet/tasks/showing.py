@@ -1,0 +1,115 @@
+"""How tasks on processes show what they do, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ops.core.protocol import Event
+    from ops.core.sight import Row
+    from ops.core.survey import Survey
+    from ops.fleet.plan import Plan
+    from ops.fleet.report import Outcome, Report
+    from ops.render.processes import HostRows
+    from ops.render.progress import Progress
+
+
+class Narrator:
+    """Shows progress on standard error while a plan is carried out.
+
+    Parameters
+    ----------
+    talkative : whether what comes of each process is said, too.
+    in_full : no table follows that tells the rest.
+    """
+
+    def __init__(self, progress: Progress, *, talkative: bool, in_full: bool) -> None:
+        self._progress = progress
+        self._talkative = talkative
+        self._in_full = in_full
+        self._told: set[tuple[str, str]] = set()
+
+    def event(self, host: str, event: Event) -> None:
+        """Say what happens to a process."""
+        self._told.add((host, event.process))
+        self._progress.event(host, event)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Say what came of a host."""
+        if self._talkative and outcome.response is not None:
+            for report in outcome.response.processes:
+                if not report.ok or (outcome.host, report.name) not in self._told:
+                    self._progress.report(outcome.host, report)
+        if outcome.trouble and (self._talkative or self._in_full):
+            self._progress.trouble(outcome.trouble if self._in_full else outcome.trouble.splitlines()[0])
+
+    def interrupted(self, hosts: tuple[str, ...]) -> None:
+        """Say what is waited for after Ctrl-C."""
+        self._progress.say(f"interrupted: finishing what has begun on {', '.join(hosts)}; Ctrl-C again leaves it")
+
+
+class Silent:
+    """Watches without a word."""
+
+    def event(self, host: str, event: Event) -> None:
+        """Say nothing."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """Say nothing."""
+
+    def interrupted(self, hosts: tuple[str, ...]) -> None:
+        """Say nothing."""
+
+
+def rows(report: Report) -> tuple[HostRows, ...]:
+    """Give a report's table."""
+    from ops.render.processes import HostRows
+
+    return tuple(HostRows(one.host, (*one.processes, *one.others), one.trouble) for one in report.outcomes)
+
+
+def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
+    """Give a report's table with what the cluster says of each process, and below it what is remarkable."""
+    from dataclasses import replace
+
+    from ops.render.processes import HostRows
+
+    if survey is None:
+        return rows(report)
+    by_host: dict[str, dict[str, Row]] = {}
+    for row in survey.observation.rows:
+        by_host.setdefault(row.host, {})[row.report.name] = row
+    joined = tuple(replace(one, rows=by_host.get(one.host, {})) for one in rows(report))
+    return (*joined, HostRows.below(survey.texts))
+
+
+def settled_rows(report: Report) -> tuple[HostRows, ...]:
+    """Give the table of a report whose progress has been told already: without remarks on what went well."""
+    from dataclasses import replace
+
+    return tuple(
+        replace(one, processes=tuple(replace(each, message="") if each.ok else each for each in one.processes))
+        for one in rows(report)
+    )
+
+
+def outcomes(report: Report) -> list[tuple[str, str, str]]:
+    """Give of each process its host, its name and what came of it."""
+    return [(one.host, each.name, each.message or str(each.state)) for one in report.outcomes for each in one.processes]
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print what a command would do."""
+    from ops.fleet import preview
+
+    print_json(preview.as_json(plan)) if as_json else print("\n".join(preview.lines(plan)))
+
+
+def print_json(data: Any) -> None:
+    """Print JSON on standard output."""
+    import json
+
+    from ops.core.pipeline import as_data
+
+    sys.stdout.write(as_data(json.dumps(data, indent=2)) + "\n")

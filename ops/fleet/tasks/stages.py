@@ -1,0 +1,58 @@
+"""Stages as tasks: `fab production karafka.restart`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from ops.core.errors import OpsError, SettingsError
+from ops.shell import early
+from ops.shell.door import as_exit, command
+
+CHOSEN = "chosen_stage"  # where the configuration keeps the name that a stage's task has set
+
+
+def add_stages(namespace: Collection) -> None:
+    """Add a task for every stage that the settings' file names.
+
+    Raises
+    ------
+    Exit : code 2; the file is wrong, or a stage is named like a task or collection.
+    """
+    try:
+        _add(namespace)
+    except OpsError as error:
+        if not early.at_work("fabric"):  # imported by something else: there is no command line to refuse
+            return
+        raise as_exit(error) from None
+
+
+def _add(namespace: Collection) -> None:
+    fabric = early.at_work("fabric")
+    if fabric:
+        early.check_environment(os.environ)
+        early.refuse_questions()
+    section = early.section(sys.argv[1:] if fabric else [], Path.cwd())
+    stages = section.get("stages") if section is not None else None
+    for name, own in stages.items() if isinstance(stages, dict) else ():
+        hosts = own.get("hosts") if isinstance(own, dict) else None
+        count = len(hosts) if isinstance(hosts, list) else 0
+        _add_stage(
+            namespace, str(name), f"Stage {name} ({count} host{'' if count == 1 else 's'}) for the tasks after it."
+        )
+
+
+def _add_stage(namespace: Collection, name: str, text: str) -> None:
+    def choose(context: Context) -> None:
+        context.config[CHOSEN] = name
+
+    choose.__doc__ = text
+    taken = {*namespace.tasks, *namespace.collections, *namespace.tasks.aliases}
+    if name in taken or not name or name.startswith("-") or "." in name:
+        what = "a stage can't be named like a task" if name in taken else "no name that a task can have"
+        raise SettingsError(f"{what}: {name!r}", where=f"karafka.stages.{name}", hint="rename the stage")
+    namespace.add_task(command()(choose), name)

@@ -1,0 +1,194 @@
+"""The summary of a rollout's evidence: totals, slots and the partitions that stood still, as a table or plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from ops.core.evidence import Evidence, Outcome, PhaseKind, SlotEvidence
+from ops.core.stalls import GroupEvidence, PartitionEvidence
+from ops.render.streams import is_terminal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PARTITIONS = 8
+"""How many partitions are shown; the picture has all of them."""
+_SLOTS = ("SLOT", "BATCH", "HOW", "STANDBY", "STOP", "TAKEOVER", "PID", "RESULT")
+_STALLS = ("PARTITION", "GROUP", "SLOT", "STALL", "UNDISTURBED", "OFFSET STILL", "LAG")
+_LEFT = frozenset({"SLOT", "HOW", "PID", "RESULT", "PARTITION", "GROUP", "LAG"})
+
+
+def seconds_of(seconds: float | None) -> str:
+    """Give a duration to a thousandth of a second below one second; `-` for an unknown one."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds:.3f} s"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def totals(evidence: Evidence) -> list[tuple[str, str]]:
+    """Give what is to be known first: name and text."""
+    worst, facts = evidence.worst, []
+    if evidence.outcome is not Outcome.DONE:
+        facts.append(("outcome", str(evidence.outcome)))
+    if worst is not None and worst.longest is not None:
+        facts.append(("longest stall", f"{seconds_of(worst.longest.seconds)} ({worst.name})"))
+    else:
+        idle = bool(evidence.partitions) and all(one.lag_peak == 0 for one in evidence.partitions)
+        facts.append(("longest stall", "none: nothing came" if idle else "unknown: no record of it"))
+    facts.append(("undisturbed", seconds_of(evidence.undisturbed_seconds)))
+    facts.append(("rebalances", _rebalances(evidence.groups)))
+    attempted = [slot for slot in evidence.slots if slot.batch]
+    warm = sum(slot.warm for slot in attempted)
+    text = f"{sum(slot.ok for slot in attempted)} of {len(evidence.slots)}"
+    facts.append(("slots", f"{text}, {warm} warm" if warm else text))
+    if evidence.groups:
+        facts.append(("lag before, peak, after", ", ".join(_lags(evidence.groups))))
+    facts.append(("took", seconds_of(evidence.seconds)))
+    if evidence.forced:
+        facts.append(("forced", evidence.forced))
+    elif evidence.reason not in ("", evidence.verb):
+        facts.append(("reason", evidence.reason))
+    return facts
+
+
+def print_summary(evidence: Evidence, stream: TextIO) -> None:
+    """Print it: a table with colours on a terminal, aligned plain lines elsewhere."""
+    if is_terminal(stream):
+        from rich.console import Console
+
+        Console(file=stream, highlight=False).print(table(evidence))
+        return
+    for line in plain_lines(evidence):
+        stream.write(f"{line}\n")
+    stream.flush()
+
+
+def plain_lines(evidence: Evidence) -> list[str]:
+    """Give it as aligned lines."""
+    facts = totals(evidence)
+    width = max(len(name) for name, _ in facts)
+    lines = [*(f"{name.ljust(width)}  {text}" for name, text in facts), *remarks(evidence)]
+    for headings, rows in grids(evidence):
+        lines += ["", *aligned(headings, rows, _LEFT)]
+    return [*lines, *_rest(evidence, stalled(evidence))]
+
+
+def grids(evidence: Evidence) -> list[tuple[Sequence[str], list[tuple[str, ...]]]]:
+    """Give its tables: headings and rows of the slots, and of the partitions that stood still if there are any."""
+    shown = stalled(evidence)
+    slots = (_SLOTS, [_slot_cells(slot) for slot in evidence.slots])
+    return [slots, (_STALLS, [_stall_cells(one) for one in shown])] if shown else [slots]
+
+
+def table(evidence: Evidence) -> RenderableType:
+    """Give it for a rich console."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, text in totals(evidence):
+        facts.add_row(
+            Text(name, style="bright_black"), Text(text, style="red" if name in ("outcome", "forced") else "bold")
+        )
+
+    def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], bad: Sequence[bool]) -> Table:
+        made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for name in headings:
+            made.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
+        for row, wrong in zip(rows, bad, strict=True):
+            made.add_row(*(Text(cell, style="red" if wrong else "") for cell in row))
+        return made
+
+    shown = stalled(evidence)
+    parts: list[RenderableType] = [facts, *(Text(line, style="yellow") for line in remarks(evidence)), Text()]
+    slots = evidence.slots
+    parts.append(grid(_SLOTS, [_slot_cells(slot) for slot in slots], [not slot.ok for slot in slots]))
+    if shown:
+        bad = [evidence.too_long(one) for one in shown]
+        parts += [Text(), grid(_STALLS, [_stall_cells(one) for one in shown], bad)]
+        parts += [Text(line, style="bright_black") for line in _rest(evidence, shown)]
+    return Group(*parts)
+
+
+def stalled(evidence: Evidence) -> list[PartitionEvidence]:
+    """Give the partitions that stood still for longest, the worst first."""
+    some = [one for one in evidence.partitions if one.longest is not None]
+    return sorted(some, key=lambda one: -(one.longest.seconds if one.longest else 0.0))[:PARTITIONS]
+
+
+def _rest(evidence: Evidence, shown: Sequence[PartitionEvidence]) -> list[str]:
+    more = len(evidence.partitions) - len(shown)
+    return [f"and {more} more partition{'s' if more > 1 else ''}"] if more else []
+
+
+def remarks(evidence: Evidence) -> list[str]:
+    """Give what is remarkable: verdicts that were not passed, what was overruled, notes."""
+    lines = [
+        f"{one.name}: {one.verdict}" + "".join(f"\n  - {reason}" for reason in one.reasons)
+        for one in evidence.verdicts
+        if one.verdict != "passed"
+    ]
+    lines += [f"{one.name}, overruled: {reason}" for one in evidence.verdicts for reason in one.overruled]
+    return [part for line in [*lines, *evidence.notes] for part in line.splitlines()]
+
+
+def _rebalances(groups: Sequence[GroupEvidence]) -> str:
+    counts = [group.rebalances for group in groups]
+    if not counts or None in counts:
+        return "unknown"
+    planned = sum(group.planned for group in groups)
+    total = sum(count for count in counts if count is not None)
+    return f"{total}, {planned} planned" if planned else str(total)
+
+
+def _lags(groups: Sequence[GroupEvidence]) -> list[str]:
+    def text(lags: Sequence[int | None]) -> str:
+        return "unknown" if None in lags else str(sum(lag for lag in lags if lag is not None))
+
+    return [
+        text([group.lag_before for group in groups]),
+        text([group.lag_peak for group in groups]),
+        text([group.lag_after for group in groups]),
+    ]
+
+
+def _slot_cells(slot: SlotEvidence) -> tuple[str, ...]:
+    if not slot.batch:
+        return (slot.name, "-", "-", "-", "-", "-", str(slot.old_pid or "-"), "not attempted")
+    stop = slot.seconds_of(PhaseKind.STOPPING, PhaseKind.DRAINING)
+    takeover = slot.seconds_of(PhaseKind.STARTING, PhaseKind.TAKING_OVER)
+    pids = f"{slot.old_pid or '-'} -> {slot.new_pid}" if slot.new_pid else str(slot.old_pid or "-")
+    how = "warm" if slot.warm else "stop, start"
+    result = "ok" if slot.ok else f"failed: {slot.message.splitlines()[0] if slot.message else ''}"
+    standby = seconds_of(slot.seconds_of(PhaseKind.PREPARING))
+    return (slot.name, str(slot.batch), how, standby, seconds_of(stop), seconds_of(takeover), pids, result)
+
+
+def _stall_cells(one: PartitionEvidence) -> tuple[str, ...]:
+    own = max((stall.seconds for stall in one.stalls), default=None)
+    still = one.committed.seconds if one.committed else None
+    lag = " ".join("?" if lag is None else str(lag) for lag in (one.lag_before, one.lag_peak, one.lag_after))
+    times = (seconds_of(own), seconds_of(one.undisturbed_seconds), seconds_of(still))
+    return (one.name, one.group, one.slot, *times, lag)
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str]) -> list[str]:
+    """Give a table as aligned lines.
+
+    Parameters
+    ----------
+    left : headings of the columns that hold words; numbers stand at the right.
+    """
+    cells = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if name in left else text.rjust(width)
+            for text, width, name in zip(row, widths, headings, strict=True)
+        ).rstrip()
+        for row in cells
+    ]

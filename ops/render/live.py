@@ -1,0 +1,30 @@
+"""A table that renews itself until Ctrl-C; off a terminal one below the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from ops.render.processes import HostRows, print_processes, table
+from ops.render.streams import is_terminal
+
+EVERY_SECONDS = 2.0
+
+
+def show_live(look: Callable[[], Iterable[HostRows]], stream: TextIO) -> None:
+    """Show what `look` finds, every two seconds, until Ctrl-C."""
+    try:
+        if not is_terminal(stream):
+            while True:
+                print_processes(look(), stream)
+                time.sleep(EVERY_SECONDS)
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(table(tuple(look())), console=Console(file=stream, highlight=False), auto_refresh=False) as live:
+            while True:
+                time.sleep(EVERY_SECONDS)
+                live.update(table(tuple(look())), refresh=True)
+    except KeyboardInterrupt:
+        return

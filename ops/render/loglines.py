@@ -1,0 +1,42 @@
+"""Lines of many logs in one stream, each with its host and process: in colour on a terminal, plain in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from ops.render.streams import is_terminal
+
+_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
+
+
+class LogLines:
+    """Writes lines: `host1 karafka-0 | what it wrote`.
+
+    Parameters
+    ----------
+    names : of all whose lines come, so that the text begins in one column, and each has a colour of its own.
+    """
+
+    def __init__(self, stream: TextIO, names: Sequence[tuple[str, str]]) -> None:
+        self._stream = stream
+        self._width = max((len(f"{host} {process}") for host, process in names), default=0)
+        self._colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+        self._console = None
+        if is_terminal(stream):
+            from rich.console import Console
+
+            self._console = Console(file=stream, highlight=False)
+
+    def write(self, host: str, process: str, line: str) -> None:
+        """Write one line at once."""
+        prefix = f"{host} {process}".ljust(self._width) + " | "
+        plain = "".join(one if one.isprintable() or one == "\t" else "�" for one in line)  # no log steers a terminal
+        if self._console is None:
+            self._stream.write(f"{prefix}{plain}\n")
+            self._stream.flush()
+            return
+        from rich.text import Text
+
+        coloured = (prefix, self._colours.get((host, process), ""))
+        self._console.print(Text.assemble(coloured, plain), soft_wrap=True)

@@ -1,0 +1,75 @@
+"""The way in and out of every task: our errors become one text and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from ops.core.errors import OpsError, UsageError
+from ops.core.guarded import guarded_output
+from ops.core.pipeline import error_text
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
+    """Make a task of a function that gives its exit code (None for 0).
+
+    Parameters
+    ----------
+    options : passed on to `invoke.task`.
+    """
+
+    def decorate(body: Callable[..., int | None]) -> Task[Any]:
+        @wraps(body)
+        def guarded(context: Context, *arguments: Any, **named: Any) -> None:
+            try:
+                with guarded_output():
+                    refuse_missing_file(context)
+                    code = body(context, *arguments, **named)
+                    sys.stdout.flush()
+            except OpsError as error:
+                raise as_exit(error) from None
+            except KeyboardInterrupt:
+                raise Exit("interrupted", code=INTERRUPTED) from None
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # our reader went away: no more to say
+                raise Exit(code=0) from None
+            if code:
+                raise Exit(code=int(code))
+
+        made: Task[Any] = task(auto_shortflags=False, **options)(guarded)
+        return made
+
+    return decorate
+
+
+def as_exit(error: OpsError) -> Exit:
+    """Give the exit that an error ends a command with."""
+    return Exit(error_text(str(error)), code=int(error.exit_code))
+
+
+def refuse_missing_file(context: Context) -> None:
+    """Refuse `-f FILE` where FILE is not there; both ignore it in silence.
+
+    Raises
+    ------
+    UsageError : the file that -f names does not exist.
+    """
+    path = runtime_file(context)
+    if path is not None and not path.is_file():
+        raise UsageError(f"no such file: {path}", where="-f", hint="name an existing fabric.yaml")
+
+
+def runtime_file(context: Context) -> Path | None:
+    """Give the file that -f names."""
+    path = getattr(context.config, "_runtime_path", None)
+    return None if path is None else Path(path)

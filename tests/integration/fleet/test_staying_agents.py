@@ -1,0 +1,112 @@
+"""Agents that stay on their hosts for the next request, over real SSH."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+
+from ops.core.deadline import Deadline
+from ops.core.protocol import Verb
+from ops.core.verb import LogCall
+from ops.fleet.conversation import ask
+from ops.fleet.plan import HostAction
+from ops.fleet.transport.ssh import SSHTransport
+from ops.fleet.transport.staying import STAY, StayingAgents
+
+Fleet = Any
+
+
+def agents(fleet: Fleet) -> set[int]:
+    """Give the agents that stay, as children of this fleet's servers."""
+    mark, found = str(fleet.local.directory), set()
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        if process.info["cmdline"] and process.info["cmdline"][-1] == STAY:
+            parents = [" ".join(one.cmdline()) for one in process.parents()]
+            if any(mark in line for line in parents) or mark in " ".join(process.environ().values()):
+                found.add(process.info["pid"])
+    return found
+
+
+def prepared(fleets: Callable[..., Fleet]) -> tuple[Fleet, StayingAgents, HostAction]:
+    fleet = fleets(1, "openssh")
+    ssh = SSHTransport(fleet.config, str(fleet.local.known_hosts), fleet.timeout, keep=True)
+    return fleet, StayingAgents(ssh), fleet.plan(Verb.STATUS).batches[0][0]
+
+
+def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(fleet: Callable[..., Fleet]) -> None:
+    # Given an agent that has answered
+    there, transport, action = prepared(fleet)
+    first = ask(transport, action, lambda _: None)
+    (pid,) = agents(there)
+    # When it is asked again
+    again = [ask(transport, action, lambda _: None) for _ in range(3)]
+    # Then it is the same one, with the same answer
+    assert [one.processes for one in again] == [first.processes] * 3
+    assert agents(there) == {pid}
+    # And two that are asked at the same time are two
+    follow = replace(action.request, verb=Verb.LOG, log=LogCall(follow=True))
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(ask, transport, replace(action, request=follow, deadline_seconds=3.0), lambda _: None)
+        assert ask(transport, action, lambda _: None).processes == first.processes
+        assert len(agents(there)) == 2
+        with pytest.raises(Exception, match="no answer within 3 s"):
+            following.result(30)
+
+
+def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(fleet: Callable[..., Fleet]) -> None:
+    # Given an agent that stayed, frozen
+    there, transport, action = prepared(fleet)
+    ask(transport, action, lambda _: None)
+    (pid,) = agents(there)
+    os.kill(pid, signal.SIGSTOP)
+    # When it is asked again, and killed before it reads that
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, transport, action, lambda _: None)
+        assert Deadline(10).poll(lambda: not any(transport._idle.values()))
+        os.kill(pid, signal.SIGKILL)
+        # Then another one answers
+        assert asked.result(30).processes
+    (other,) = agents(there)
+    assert other != pid
+    # And one that died long before it is asked is followed as well
+    os.kill(other, signal.SIGKILL)
+    assert Deadline(10).poll(lambda: not agents(there))
+    assert ask(transport, action, lambda _: None).processes
+
+
+def test_an_agent_that_dies_at_work_is_told_and_its_request_is_not_put_again(fleet: Callable[..., Fleet]) -> None:
+    # Given an agent that stayed
+    there, transport, action = prepared(fleet)
+    ask(transport, action, lambda _: None)
+    (pid,) = agents(there)
+    # When it has taken a long request up, and is killed
+    follow = replace(action.request, verb=Verb.LOG, log=LogCall(follow=True))
+    said: list[bytes] = []
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            transport.execute, action.target, action.agent, f"{follow.encode()}\n".encode(), said.append, Deadline(20)
+        )
+        assert Deadline(10).poll(lambda: bool(said))
+        os.kill(pid, signal.SIGKILL)
+        # Then that is told, and no other agent was asked
+        assert asked.result(30).code in (None, 137)
+    assert not agents(there)
+
+
+def test_what_is_no_request_ends_the_agent(fleet: Callable[..., Fleet]) -> None:
+    # Given an agent
+    there, transport, action = prepared(fleet)
+    said: list[bytes] = []
+    # When it is asked nonsense
+    end = transport.execute(action.target, action.agent, b"nonsense\n", said.append, Deadline(20))
+    # Then it says so, and does not stay
+    assert b"is no JSON" in b"".join(said)
+    assert end.code in (0, 2)
+    assert Deadline(10).poll(lambda: not agents(there))

@@ -1,0 +1,44 @@
+"""The queue as lines and as a plot."""
+
+from __future__ import annotations
+
+from ops.render.jobs import age, letter_lines, plot, queue_lines
+
+
+def test_a_queue_is_shown_by_worker_with_ages() -> None:
+    queue = {
+        "topic": "sources.jobs",
+        "jobs": 12_003,
+        "read": 10_000,
+        "oldest_seconds": 3725.0,
+        "workers": [
+            {"worker": "RefreshWorker", "jobs": 9990, "oldest_seconds": 3725.0},
+            {"worker": "MailWorker", "jobs": 10, "oldest_seconds": 61.4},
+        ],
+    }
+    assert queue_lines(queue, 16) == [
+        "sources.jobs: 12003 jobs unfinished, 16 of them running on this host, the oldest for 1 h 2 min",
+        "by worker, of the first 10000 that were read:",
+        "WORKER        JOBS    OLDEST",
+        "RefreshWorker 9990 1 h 2 min",
+        "MailWorker      10 1 min 1 s",
+    ]
+
+
+def test_an_empty_queue_is_one_line() -> None:
+    queue = {"topic": "a.jobs", "jobs": 0, "read": 0, "oldest_seconds": 0.0, "workers": []}
+    assert queue_lines(queue, None) == ["a.jobs: 0 jobs unfinished"]
+
+
+def test_depths_are_plotted_with_the_highest_one_full() -> None:
+    assert plot([0, 1, 50, 100]) == "▁▂▅█ 100 (at most 100)"
+    assert plot([0, 0]) == "▁▁ 0 (at most 0)"
+
+
+def test_dead_letters_tell_what_when_and_why() -> None:
+    letter = {"topic": "t", "partition": "3", "offset": "7", "at": 100.0, "attempts": "4", "reason": "ValueError: no"}
+    assert letter_lines([letter], 190_000.0) == [
+        "1 dead letter",
+        "t[3] offset 7: 2 d 4 h ago, after 4 attempt(s): ValueError: no",
+    ]
+    assert age(-1) == "0 s"
