@@ -1,0 +1,104 @@
+"""`python -m ops`: begin a project (`init`), run one process of messages (`server`) or of jobs (`worker`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from ops import __version__
+from ops.core.errors import OpsError, UsageError
+
+DEFAULT_APP = "ops.reference.sources:app"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; gives its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ops", description="Deployment and ops tooling for fleets of Kafka consumers"
+    )
+    parser.add_argument("--version", action="version", version=f"karafka-ops {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    init = commands.add_parser(
+        "init", help="write fabfile.py, tasks.py, fabric.yaml and an app to begin with; never overwrites"
+    )
+    init.add_argument("directory", nargs="?", default=".", help="the project's folder (default: here)")
+    init.add_argument("--application", help="its name (default: the folder's)")
+    server = commands.add_parser("server", help="run one consumer process in the foreground")
+    server.add_argument(
+        "--app", default=os.environ.get("KARAFKA_APP", DEFAULT_APP), help="module:attribute (KARAFKA_APP)"
+    )
+    server.add_argument(
+        "--groups",
+        default=os.environ.get("KARAFKA_GROUPS", ""),
+        help="comma-separated consumer groups; default: all (KARAFKA_GROUPS)",
+    )
+    worker = commands.add_parser("worker", help="run one process that performs an app's background jobs")
+    worker.add_argument(
+        "--app", default=os.environ.get("KARAFKA_APP", DEFAULT_APP), help="module:attribute (KARAFKA_APP)"
+    )
+    worker.add_argument(
+        "--concurrency",
+        type=int,
+        default=os.environ.get("KARAFKA_CONCURRENCY", "16"),
+        help="jobs at the same time, each on another resource (KARAFKA_CONCURRENCY, 16)",
+    )
+    worker.add_argument("--fifo", action="store_true", help="one job after the other, in the order of the queue")
+    options = parser.parse_args(argv)
+    try:
+        if options.command == "init":
+            return _init(Path(options.directory), options.application)
+        return _worker(options) if options.command == "worker" else _server(options)
+    except OpsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _init(directory: Path, application: str | None) -> int:
+    """Write what is missing of a new project; says of every file whether it was written or kept."""
+    from ops.render.templates import render
+
+    name = application or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.resolve().name).strip("-.") or "app"
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise UsageError(
+            f"{name!r} cannot be an application's name", where="--application", hint="letters, digits, _ . -"
+        )
+    module = re.sub(r"\W", "_", name) + "_app"
+    files = {"fabfile.py.j2": "fabfile.py", "tasks.py.j2": "tasks.py", "fabric.yaml.j2": "fabric.yaml"}
+    if not (directory / "fabric.yaml").exists():  # a project that is begun has its app
+        files["app.py.j2"] = f"{module}.py"
+    for record in render("project", files, application=name, module=module):
+        path = directory / record.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x") as file:
+                file.write(record.text)
+        except FileExistsError:
+            print(f"kept    {path}")
+        except OSError as error:
+            raise OpsError(error.strerror or str(error), where=str(path)) from None
+        else:
+            print(f"wrote   {path}")
+    print("next: set the hosts in fabric.yaml, then `inv flow` and `fab karafka.setup`")
+    return 0
+
+
+def _server(options: argparse.Namespace) -> int:
+    """Run a server until it is told to stop."""
+    from ops.consumer.main import run_server
+
+    groups = tuple(group for group in options.groups.split(",") if group)
+    return run_server(options.app, groups)
+
+
+def _worker(options: argparse.Namespace) -> int:
+    """Perform jobs until it is told to stop."""
+    from ops.jobs.main import run_worker
+
+    return run_worker(options.app, options.concurrency, fifo=options.fifo)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""`inv jobs.show|dead`: the queue of background jobs, and what of it failed for good."""
+
+from __future__ import annotations
+
+import json as jsons
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from ops.shell.door import command
+
+if TYPE_CHECKING:
+    from ops.consumer.app import App
+
+_APP = "module:attribute of an app; default: KARAFKA_APP, the setting `app`, the bundled sources"
+
+
+@command(
+    help={
+        "app": _APP,
+        "json": "print JSON",
+        "watch": "show it every two seconds with a plot of its depth, until Ctrl-C",
+    }
+)
+def show(context: Context, app: str = "", json: bool = False, watch: bool = False) -> int:
+    """Show how many jobs are not finished, by worker's class, how many run, and how old they are."""
+    from ops.core.brokers import Brokers
+    from ops.core.errors import UsageError
+    from ops.jobs.queue import QueueLook
+    from ops.render.jobs import queue_lines, watch_queue
+
+    if watch and json:
+        raise UsageError("a live plot does not go with --json", where="--watch")
+    jobs = _worker_app(context, app)
+    (route,) = jobs.routes
+    look = QueueLook(Brokers.from_environment(os.environ), route.source, route.group)
+    try:
+        if watch:
+            watch_queue(lambda: (look.look().as_json(), _running(context, route.group)), sys.stdout)
+            return 0
+        queue, running = look.look().as_json(), _running(context, route.group)
+    finally:
+        look.close()
+    print(jsons.dumps({**queue, "running": running}, indent=2) if json else "\n".join(queue_lines(queue, running)))
+    return 0
+
+
+@command(
+    help={
+        "app": _APP,
+        "json": "print JSON, with content and traceback",
+        "replay": "send each message again where it came from; it is shown no more",
+    }
+)
+def dead(context: Context, app: str = "", json: bool = False, replay: bool = False) -> int:
+    """Show the app's dead letters, or send their messages again."""
+    from ops.core.brokers import Brokers
+    from ops.jobs.dead import DeadLetters
+    from ops.render.jobs import letter_lines
+
+    jobs = _worker_app(context, app)
+    topic = jobs.routes[0].dead_letter_topic
+    brokers = Brokers.from_environment(os.environ)
+    letters = DeadLetters(brokers, topic)
+    try:
+        if replay:
+            print(f"sent {_replay(letters, jobs)} message(s) again")
+            return 0
+        found = [letter.as_json() for letter in letters.all()]
+    finally:
+        letters.close()
+    print(jsons.dumps(found, indent=2) if json else "\n".join(letter_lines(found, time.time())))
+    return 0
+
+
+def _worker_app(context: Context, app: str) -> App:
+    from ops.consumer.app import load_app
+    from ops.jobs import worker_app
+    from ops.tasks.project import app_name, know_brokers
+
+    know_brokers(context)
+    return worker_app(load_app(app or app_name(context)))
+
+
+def _replay(letters: Any, jobs: App) -> int:
+    from ops.consumer.client import producer_options
+    from ops.consumer.producer import KafkaOutbox
+    from ops.consumer.settings import ConsumerSettings
+
+    outbox = KafkaOutbox(producer_options(ConsumerSettings.from_environment(os.environ), jobs.client_id))
+    try:
+        return int(letters.replay(outbox))
+    finally:
+        outbox.close(timeout_seconds=5.0)
+
+
+def _running(context: Context, group: str) -> int | None:
+    """Count the jobs in work on this host, by its processes' own word; None without a project."""
+    from ops.core.errors import SettingsError
+    from ops.tasks.project import place
+
+    try:
+        specs = place(context).all_specs
+    except SettingsError:
+        return None
+    running = 0
+    for spec in specs:
+        try:
+            record = jsons.loads(Path(spec.files.status).read_text())
+            running += int(record["groups"][group]["running"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return running

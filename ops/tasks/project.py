@@ -1,0 +1,194 @@
+"""What `inv` knows of this project and this host: fabric.yaml, and the host's key that `fab karafka.setup` wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from ops.core.errors import SettingsError, UsageError
+from ops.shell import early
+from ops.shell.door import runtime_file
+
+if TYPE_CHECKING:
+    from ops.core.protocol import ProcessSpec
+    from ops.core.settings import Settings
+
+DEVELOPMENT = "development"
+HOST_FILE = "shared/karafka-ops-host.json"
+DEFAULT_APP = "ops.reference.sources:app"
+
+
+def section(context: Context) -> Mapping[str, Any] | None:
+    """Read the `karafka:` section with what FABRIC_KARAFKA_* override; None where there is none.
+
+    It is that of the file -f names, else of the fabric.yaml beside tasks.py.
+
+    Raises
+    ------
+    SettingsError : the file is no YAML, a variable is none of the settings'.
+    """
+    from ops.core.section import from_environment, override
+
+    path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+    found = None if path is None else early.section_of(path)
+    return None if found is None else override(found, from_environment(os.environ))
+
+
+def app_name(context: Context) -> str:
+    """Give `module:attribute` of the project's app: KARAFKA_APP, the setting `app`, else the bundled `sources`."""
+    own = section(context) or {}
+    return str(os.environ.get("KARAFKA_APP") or own.get("app") or DEFAULT_APP)
+
+
+def know_brokers(context: Context) -> None:
+    """Put the setting kafka.brokers where this process's own clients read it, unless KARAFKA_BROKERS is there."""
+    kafka = (section(context) or {}).get("kafka")
+    brokers = kafka.get("brokers") if isinstance(kafka, Mapping) else None
+    if brokers and not os.environ.get("KARAFKA_BROKERS"):
+        os.environ["KARAFKA_BROKERS"] = ",".join(map(str, brokers))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the processes of this host live, and what they are.
+
+    Attributes
+    ----------
+    host : the host's key in the inventory.
+    settings : of the stage this host belongs to; `development` where no `fab karafka.setup` has been.
+    specs : of the processes that are asked for.
+    all_specs : of all that this host has.
+    shared : the application's shared folder.
+    """
+
+    host: str
+    settings: Settings
+    specs: tuple[ProcessSpec, ...]
+    all_specs: tuple[ProcessSpec, ...]
+    shared: str
+
+
+def place(context: Context, names: str | None = None) -> Place:
+    """Find this host's processes.
+
+    Parameters
+    ----------
+    names : comma-separated names (`karafka-0,karafka-1`); None for all.
+
+    Raises
+    ------
+    SettingsError : there is no fabric.yaml, it is wrong, or it does not know this host.
+    UsageError : a name is not of this host.
+    """
+    from ops.core.section import load
+
+    raw = section(context)
+    if raw is None:
+        raise SettingsError(
+            "no karafka: section found",
+            where=str(Path.cwd() / "fabric.yaml"),
+            hint="python -m ops init writes an annotated one",
+        )
+    settings = load(raw)
+    known = _host_file(settings)
+    found = _development(settings) if known is None else _deployed(raw, known)
+    return found if names is None else _chosen(found, names)
+
+
+def _host_file(settings: Settings) -> Path | None:
+    """Find what `fab karafka.setup` wrote: above the working directory (a release), else at deploy_to."""
+    for root in (*(Path.cwd() / "x").parents, Path(settings.deploy_to)):
+        if (root / HOST_FILE).is_file():
+            return root / HOST_FILE
+    return None
+
+
+def _stage_here(raw: Mapping[str, Any]) -> Settings:
+    """Load the settings of the stage that this host belongs to; where it is not set up, of the default one."""
+    from ops.core.section import load
+
+    for root in (Path.cwd() / "x").parents:
+        if (root / HOST_FILE).is_file():
+            return _deployed(raw, root / HOST_FILE).settings
+    return load(raw)
+
+
+def _deployed(raw: Mapping[str, Any], file: Path) -> Place:
+    """Give the place of a host that is set up."""
+    from ops.core.section import load
+    from ops.fleet.plan import process_specs, shared_folder
+
+    try:
+        known = json.loads(file.read_text())
+        stage, key = str(known["stage"]), str(known["host"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"not what fab karafka.setup writes: {error!r}", where=str(file), hint="fab karafka.setup"
+        ) from None
+    settings = load(raw, stage)
+    for host in settings.hosts:
+        if host.host == key:
+            specs = process_specs(settings, host)
+            return Place(key, settings, specs, specs, shared_folder(settings, host))
+    raise SettingsError(
+        f"this host is set up as {key!r}, which stage {stage!r} does not have",
+        where=str(file),
+        hint="fab karafka.setup",
+    )
+
+
+def _development(settings: Settings) -> Place:
+    """Give the place of a developer's checkout: everything below the working directory, the shell's environment.
+
+    Without a host's key no instance id is stable, and two developers under one would fence each other.
+    """
+    from msgspec import structs
+
+    from ops.core.keeping import PIDFILE
+    from ops.core.settings import Host
+    from ops.core.slot import Slot, SlotFiles
+    from ops.fleet.plan import process_specs
+
+    here = str(Path.cwd())
+    local = structs.replace(settings, manager=PIDFILE, deploy_to=here, karafka_env=settings.karafka_env or DEVELOPMENT)
+    specs = []
+    for spec in process_specs(local, Host(host="localhost", roles=settings.role_names)):
+        files = SlotFiles.below(here, settings.pid, Slot.parse(spec.name), settings.main_role)
+        env = {**os.environ, **spec.env}
+        env.pop("KARAFKA_INSTANCE_ID", None)
+        specs.append(replace(spec, directory=here, files=files, env=env, env_file=str(Path(here) / settings.env_file)))
+    return Place("localhost", structs.replace(local, stage=DEVELOPMENT), tuple(specs), tuple(specs), here)
+
+
+def _chosen(found: Place, names: str) -> Place:
+    """Cut a place down to the named processes."""
+    wanted = [name for name in names.split(",") if name]
+    have = [spec.name for spec in found.specs]
+    for name in wanted:
+        if name not in have:
+            raise UsageError(f"no process is named {name!r}; there are: {', '.join(have)}", where="--processes")
+    return replace(found, specs=tuple(spec for spec in found.specs if spec.name in wanted))
+
+
+def group_processes(context: Context, groups: Iterable[str]) -> dict[str, int]:
+    """Count the processes of the whole stage that run each consumer group; none without a fabric.yaml."""
+    raw = section(context)
+    if raw is None:
+        return {}
+    settings = _stage_here(raw)
+    counts = dict.fromkeys(groups, 0)
+    for host in settings.hosts:
+        for role in settings.roles_of(host):
+            if role not in settings.role_names:
+                continue
+            entries = settings.consumer_groups_of(role) or ("",) * settings.processes_of(role)
+            for entry in entries:
+                for group in counts:
+                    counts[group] += not entry or group in entry.split(",")
+    return counts
