@@ -1,0 +1,132 @@
+"""`fab deploy` over real SSH: from a git repository, from an artifact, with hooks, and back again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Yard = Any
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_deploy_from_git_makes_a_release_everywhere_and_restarts(yard: Yard) -> None:
+    # Given a project whose releases share a folder and a file
+    yard.settings(linked_dirs=["log", "tmp/cache"], linked_files=["config/database.yml"])
+    # When it is deployed while the file is missing
+    refused = yard.fab("test", "deploy", code=1)
+    # Then nothing is moved, and every host says what is in the way
+    assert refused.stderr.count("config/database.yml is missing") >= 3, refused.stderr
+    assert set(yard.current().values()) == {""}
+    assert not any(list((root / "releases").iterdir()) for root in yard.hosts.values())
+    # When the file is there
+    for root in yard.hosts.values():
+        (root / "shared/config/database.yml").write_text("adapter: none\n")
+    done = yard.fab("test", "deploy")
+    # Then the release works everywhere, is of the commit, and has what is shared
+    release, sha = yard.only(), yard.git("rev-parse", "HEAD")
+    for root in yard.hosts.values():
+        current = root / "current"
+        assert (current / "REVISION").read_text().strip() == sha
+        assert (current / "config/database.yml").read_text() == "adapter: none\n"
+        assert (current / "tmp/cache").resolve() == (root / "shared/tmp/cache").resolve()
+        line = (root / "revisions.log").read_text()
+        assert line.startswith(f"Branch main (at {sha}) deployed as release {release} by ")
+        audit = [json.loads(one) for one in (root / "shared/log/karafka-audit.log").read_text().splitlines()]
+        assert [one["action"] for one in audit][-4:] == ["check", "update", "publish", "finish"]
+        assert audit[-1]["lease"] > 0
+    assert f"release {release} ({sha}) is current on 3 hosts, restarted" in done.stdout
+
+
+FABFILE = """
+from ops.fleet.tasks import after, before, namespace as ns
+
+@before("deploy:publishing")
+def announce(context, deploy):
+    context.run(f'echo "$KARAFKA_HOOK $KARAFKA_RELEASE {deploy.previous} $KARAFKA_HOSTS" > announced')
+"""
+
+
+def pack(yard: Yard, path: Path) -> Path:
+    """Build an artifact of the source."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("program.py", "mode"):
+            archive.add(yard.source / name, name)
+    return path
+
+
+def test_an_artifact_is_deployed_with_hooks_that_inherit_the_lease(yard: Yard) -> None:
+    # Given an artifact, a function and executables as hooks; one of them restarts by the tool itself
+    before = yard.only()
+    again = shlex.join(yard.argv("karafka.restart", "--hosts", "host2"))
+    yard.settings(default_hooks=False, hooks={"after-updated.sh": {"on": "hosts"}})
+    (yard.folder / "fabfile.py").write_text(FABFILE)
+    yard.hook("after-updated.sh", 'echo "$KARAFKA_STAGE $KARAFKA_REVISION" > migrated; echo in $(basename "$PWD")')
+    yard.hook("after-published", f"{again} 2>&1; echo restarted: $?")
+    artifact = pack(yard, yard.folder / "app.tar.gz")
+    # When the plan is asked for
+    plan = yard.fab("test", "deploy", "--artifact", str(artifact), "--dry-run").stdout
+    # Then every hook is in it at its place, and nothing is done
+    order = ["updating", "after   after-updated.sh (on the hosts)", "before  announce (here)", "publish all hosts"]
+    places = [plan.index(text) for text in (*order, "after   after-published (here)", "deploy:finished")]
+    assert places == sorted(places)
+    assert yard.only() == before
+    # When it is deployed
+    done = yard.fab("test", "deploy", "--artifact", str(artifact))
+    # Then current leads to it, and only the host that a hook restarted runs it
+    release = yard.current()["host1"]
+    assert set(yard.current().values()) == {release}
+    assert yard.running() == {"host1": before, "host2": release, "host3": before}
+    assert "after-published | restarted: 0" in done.stderr, done.stderr
+    # And hooks ran where they belong, with the facts
+    revision = (yard.hosts["host1"] / "current/REVISION").read_text().strip()
+    assert revision.startswith("sha256:")
+    for name, root in yard.hosts.items():
+        assert (root / "current/migrated").read_text() == f"test {revision}\n"
+        assert f"{name} after-updated.sh | in {release}" in done.stderr
+    assert (yard.folder / "announced").read_text() == f"before-publishing {release} {before} host1,host2,host3\n"
+    # And the lease is free again: without the variable a command takes its own
+    assert "nobody has the lease" in yard.fab("test", "deploy.unlock", "--yes").stdout
+    # And an archive that says something else than what was sent is refused before anything is moved
+    events = yard.fab("test", "deploy", "--artifact", str(artifact), "--json", "--hosts", "host3").stdout
+    kinds = [json.loads(line) for line in events.splitlines()]
+    assert all(one.pop("at") for one in kinds)
+    assert kinds[0] == {"event": "StageBegun", "flow": "deploy", "stage": "starting"}
+    assert kinds[-1]["event"] == "Result"
+    assert kinds[-1]["exit_code"] == 0
+    assert {
+        "event": "Uploaded",
+        "host": "host3",
+        "sent": artifact.stat().st_size,
+        "size": artifact.stat().st_size,
+    } in kinds
+
+
+def test_a_wheel_is_installed_into_a_venv_of_the_release(yard: Yard) -> None:
+    # Given a wheel without requirements, and the default build step
+    for name in (".karafka/hooks/after-updated.sh", ".karafka/hooks/after-published"):
+        (yard.folder / name).unlink()
+    (yard.folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+    wheel = yard.folder / "standing-1.0-py3-none-any.whl"
+    info = "standing-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("standing.py", (yard.source / "program.py").read_text().replace('"mode"', '"/dev/null"'))
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: standing\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    yard.settings(build=True, command=[".venv/bin/python", "-m", "standing"])
+    # When it is deployed to one host
+    done = yard.fab("test", "deploy", "--artifact", str(wheel), "--hosts", "host1")
+    # Then its process runs by the release's own interpreter
+    release = yard.current()["host1"]
+    assert yard.running()["host1"] == release
+    pid = int((yard.hosts["host1"] / "shared/tmp/pids/karafka-0.pid").read_text().split()[0])
+    assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b".venv/bin/python\0")
+    assert "built in " in done.stderr

@@ -1,0 +1,159 @@
+"""Deploys that fail, are killed, or meet each other, over real SSH: nothing is half switched in silence, all heals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ops.core.lease import LeaseAction, LeaseCall
+from ops.fleet.deploy.flow import Wanted, deploy_flow
+from ops.node.lease import LeaseKeeper
+
+Yard = Any
+Operator = Any
+STAGES = [stage.name for stage in deploy_flow((), Wanted(git=True, build=False, verify=False)).stages]
+PUBLISHED = STAGES.index("published")
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def good(yard: Yard) -> Iterator[None]:
+    """A release that works is there before each test; hooks and settings of a test are its own."""
+    yard.settings()
+    if not all(yard.current().values()):
+        yard.fab("deploy")
+    yield
+    yard.commit("good")
+    for path in (yard.folder / ".karafka/hooks").glob("*"):
+        path.unlink()
+
+
+def releases(yard: Yard) -> dict[str, list[str]]:
+    return {name: sorted(path.name for path in (root / "releases").iterdir()) for name, root in yard.hosts.items()}
+
+
+def test_a_bad_release_is_rolled_back_or_left_with_the_two_commands_that_follow(yard: Yard) -> None:
+    # Given releases that work, and one that exits at once
+    first = yard.only()
+    yard.commit("good")
+    yard.fab("deploy")
+    good = yard.only()
+    yard.commit("exit")
+    # When the bad one is deployed, and the settings say that it is to be rolled back
+    yard.settings(auto_rollback=True)
+    done = yard.fab("deploy", code=12)
+    # Then everything runs the release before, and the bad one is marked
+    assert yard.only() == good
+    assert "this release is broken" in done.stderr
+    assert "rolled back from" in done.stderr
+    assert "host1 restarted" in done.stderr
+    assert (
+        (yard.hosts["host1"] / "revisions.log").read_text().splitlines()[-1].endswith(f"rolled back to release {good}")
+    )
+    # When it is deployed by settings that leave it to the operator
+    yard.settings()
+    done = yard.fab("deploy", code=1)
+    # Then the table tells what runs where, and the two commands are there
+    bad = yard.current()["host1"]
+    assert set(yard.current().values()) == {bad}
+    rows = [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("host")]
+    assert rows == [["host1", bad, "-"], ["host2", bad, good], ["host3", bad, good]]
+    assert "to go on:   fab test karafka.restart" in done.stderr
+    assert "to go back: fab test deploy.rollback" in done.stderr
+    # When it is rolled back by hand, and once more
+    yard.fab("test", "deploy.rollback")
+    assert yard.only() == good
+    yard.fab("test", "deploy.rollback")
+    # Then it goes past the bad ones
+    assert yard.only() == first
+    # And with nothing left to go to, nothing is changed
+    refused = yard.fab("test", "deploy.rollback", code=1)
+    assert "there is nothing to roll back to" in refused.stderr
+    assert yard.only() == first
+
+
+def test_a_host_that_cannot_be_reached_keeps_a_deploy_from_beginning(yard: Yard) -> None:
+    # Given three hosts, one of which is down
+    before = yard.current()
+    folders = releases(yard)
+    yard.fleet.hosts[2].stop()
+    # When a deploy is begun
+    try:
+        done = yard.fab("deploy", code=4)
+    finally:
+        yard.fleet.hosts[2].start()
+    # Then it names the host, and nothing is moved anywhere
+    assert "host3" in done.stderr
+    assert "current was not touched" in done.stderr
+    assert yard.current() == before
+    assert releases(yard) == folders
+
+
+def test_a_build_that_fails_leaves_current_alone_and_its_last_lines_are_shown(yard: Yard) -> None:
+    # Given a build step that fails
+    yard.settings(build="sh -c 'echo compiling; echo no such header; exit 2'")
+    before = yard.current()
+    # When a deploy comes to it
+    done = yard.fab("deploy", code=1)
+    # Then its words are there, current is where it was, and the release is marked
+    assert "the build failed" in done.stderr
+    assert "  | no such header" in done.stderr
+    assert yard.current() == before
+    assert "bad" in yard.fab("deploy.releases").stdout
+
+
+def test_of_two_deploys_that_race_exactly_one_wins(yard: Yard) -> None:
+    # Given a deploy that waits in the middle
+    flag = yard.folder / "go"
+    yard.hook("before-publishing", f"while [ ! -e {flag} ]; do sleep 0.05; done")
+    with yard.operator("deploy") as first:
+        first.until("hook before-publishing")
+        # When another one is begun
+        second = yard.fab("deploy", code=10)
+        # Then it is refused by name, and changes nothing
+        assert f"pid {first.process.pid} has the lease, for 'deploy'" in second.stderr
+        flag.touch()
+        # And the first one wins
+        assert first.end() == 0, first.err
+    flag.unlink()
+    assert yard.only() in first.out
+
+
+def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up(yard: Yard) -> None:
+    # Given one host, a repository that moves on, and a build that takes its time
+    sha, root, flag = yard.commit("again"), yard.hosts["host1"], yard.folder / "wait"
+    yard.settings(build=["sh", "-c", "echo at work; sleep 170"])
+    with yard.operator("deploy", "--hosts", "host1") as operator:
+        # When the operator is killed while the host builds
+        operator.until("host1 build | at work")
+        kill(yard, operator)
+        before = yard.current()["host1"]
+    # Then what goes on there without it is ended by the next one, which is not kept waiting
+    yard.settings()
+    for number, stage in enumerate(STAGES):
+        # When it is killed in a stage
+        flag.touch()
+        hook = yard.hook(f"before-{stage}", f"while [ -e {flag} ]; do sleep 0.02; done")
+        with yard.operator("deploy", "--hosts", "host1") as operator:
+            operator.until(f"hook before-{stage}")
+            kill(yard, operator)
+        flag.unlink()
+        hook.unlink()
+        # Then current leads to a release that is whole: the one before, or from `published` on the new one
+        assert (root / "current/program.py").exists()
+        assert (yard.current()["host1"] > before) == (number >= PUBLISHED)
+    # And the next deploy goes through, with nothing else to be done
+    yard.fab("deploy")
+    assert yard.only()
+    assert (root / "current/REVISION").read_text().strip() == sha
+
+
+def kill(yard: Yard, operator: Operator) -> None:
+    """Kill it as nothing else does, and let its lease be over at once instead of in a minute."""
+    os.killpg(operator.process.pid, signal.SIGKILL)
+    call = LeaseCall(LeaseAction.BREAK, holder="test", reason="its minute is over")
+    LeaseKeeper(yard.hosts["host1"] / "shared").answer(call)

@@ -1,0 +1,295 @@
+"""`fab karafka.status` and `fab karafka.lag` on the sandbox's fleet: what the cluster says, and each kind of zombie."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.core.brokers import Brokers
+from ops.core.deadline import Deadline
+from ops.kafka.connection import Cluster
+from ops.kafka.members import remove_members
+from ops.sandbox.sandbox import Status
+from ops.sandbox.state import read_state
+
+PROJECT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PATIENCE = 90.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Stage:
+    """The sandbox's fleet, running."""
+
+    def __init__(self, sandbox: Status) -> None:
+        state = read_state(sandbox.directory)
+        self.folder = sandbox.directory
+        self.config = sandbox.config
+        self.brokers: str = state["env"]["KARAFKA_BROKERS"]
+
+    def argv(self, *arguments: str, config: str = "") -> list[str]:
+        return [str(BIN / "fab"), "-f", config or str(self.config), *arguments]
+
+    def fab(self, *arguments: str, config: str = "") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.argv(*arguments, config=config), cwd=PROJECT, capture_output=True, text=True, timeout=170, check=False,
+            env={**os.environ, "FABRIC_KARAFKA_START_TIMEOUT_SECONDS": "90"},
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def status(self, *arguments: str, config: str = "") -> Seen:
+        done = self.fab("karafka.status", "--json", *arguments, config=config)
+        return Seen(done.returncode, json.loads(done.stdout))
+
+    def until(self, holds: Callable[[Seen], bool]) -> Seen:
+        """Look until something holds; gives the last look."""
+
+        def look() -> Seen | None:
+            self.last = self.status()
+            return self.last if holds(self.last) else None
+
+        found = Deadline(PATIENCE).poll(look, every=0.2)
+        assert found is not None, (self.last.code, self.last.data["remarks"], self.last.data.get("cluster_error"))
+        return found
+
+    def until_well(self) -> Seen:
+        """Wait until everything runs, every partition is somebody's, and nothing waits."""
+        return self.until(lambda seen: seen.code == 0 and seen.partitions() == 48 and seen.lag() == 0)
+
+
+class Seen:
+    """One `karafka.status --json`."""
+
+    def __init__(self, code: int, data: dict[str, Any]) -> None:
+        self.code = code
+        self.data = data
+        self.processes = {f"{host['host']} {one['name']}": one for host in data["hosts"] for one in host["processes"]}
+
+    def zombies(self) -> dict[str, list[str]]:
+        return {name: one["zombies"] for name, one in self.processes.items() if one["zombies"]}
+
+    def partitions(self) -> int:
+        return sum(map(partitions, self.processes.values()))
+
+    def lag(self) -> int | None:
+        """Add all up; None if one is unknown."""
+        lags = [place["lag"] for one in self.processes.values() for place in one["places"]]
+        return None if None in lags else sum(lags)
+
+    def texts(self) -> str:
+        return "\n".join(one["text"] for one in self.data["remarks"])
+
+
+def partitions(process: dict[str, Any]) -> int:
+    return sum(len(place["partitions"] or ()) for place in process["places"])
+
+
+@pytest.fixture(scope="module")
+def stage(sandbox: Status) -> Iterator[Stage]:
+    """The fleet, started once for this module; each test leaves it well."""
+    stage = Stage(sandbox)
+    done = stage.fab("karafka.start")
+    assert done.returncode == 0, done.stderr
+    stage.until_well()
+    yield stage
+    assert stage.fab("karafka.stop").returncode == 0
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Let a process stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def unmanaged_consumer(brokers: str) -> Iterator[None]:
+    """Let a consumer that nobody manages be in the group of the application."""
+    from kafka import KafkaConsumer
+
+    consumer = KafkaConsumer("sources_refresh", bootstrap_servers=brokers, group_id="sources", client_id="intruder")
+    end = threading.Event()
+
+    def work() -> None:
+        while not end.is_set():
+            consumer.poll(timeout_ms=2000)
+        consumer.close(autocommit=False)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join(60)
+
+
+def send_refreshes(brokers: str, count: int) -> None:
+    """Send to each partition in turn."""
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=brokers)
+    for number in range(count):
+        producer.send("sources_refresh", json.dumps({"id": f"r{number}"}).encode(), partition=number % 12)
+    producer.flush(30)
+    producer.close()
+
+
+def test_a_row_joins_process_member_partitions_and_lag(stage: Stage) -> None:
+    # Given a fleet that works
+    seen = stage.until_well()
+    # Then each process has its member by the brokers' word, which is the one that it says it is, and no lag
+    for name, one in seen.processes.items():
+        (place,) = one["places"]
+        said = one["consumer"]["groups"]["sources"]
+        assert (place["group"], place["state"], place["member_id"]) == ("sources", "Stable", said["member_id"]), name
+        assert (len(place["partitions"]), place["lag"], place["generation"]) == (8, 0, said["generation"]), name
+    assert seen.data["remarks"] == []
+    # And for people the same stands in a table of plain lines
+    done = stage.fab("karafka.status", "--hosts", "host1")
+    heading, *rows = (line.split() for line in done.stdout.splitlines())
+    assert done.returncode == 0, done.stdout
+    assert len(rows) == 2  # the members on the hosts that were not chosen are explained: no remark
+    assert [rows[0][heading.index(name)] for name in ("PARTS", "LAG")] == ["8", "0"]
+    # And on the host itself, asked without SSH
+    here = subprocess.run(
+        [BIN / "inv", "status", "--json"], cwd=stage.folder / "hosts/host1/app/current", capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = json.loads(here.stdout)
+    assert (here.returncode, said["remarks"], [partitions(one) for one in said["processes"]]) == (0, [], [8, 8])
+
+
+def test_a_consumer_that_nobody_manages_is_shown_with_exit_1(stage: Stage) -> None:
+    # Given a consumer of our topic in our group that no host runs
+    with unmanaged_consumer(stage.brokers):
+        # When it has joined
+        seen = stage.until(lambda seen: "intruder" in seen.texts())
+        # Then it is named, with where it is, and no process of ours is blamed
+        assert seen.code == 1
+        assert "group sources: intruder" in seen.texts()
+        assert "is no process of this application" in seen.texts()
+        assert seen.zombies() == {}
+        done = stage.fab("karafka.status")
+        assert (done.returncode, "is no process of this application" in done.stdout) == (1, True)
+    # And once it has left, all is well
+    stage.until_well()
+
+
+def test_a_frozen_process_and_one_that_lost_its_place_are_shown_with_exit_1(stage: Stage) -> None:
+    # Given a process that stands still while messages come in, and had worked on its partitions before
+    send_refreshes(stage.brokers, 24)
+    one = stage.until_well().processes["host2 karafka-1"]
+    with frozen(one["pid"]):
+        send_refreshes(stage.brokers, 24)
+        # Then it makes no progress, and what waits for it is counted
+        seen = stage.until(lambda seen: seen.lag() == 4)
+        assert (seen.code, seen.zombies()) == (1, {"host2 karafka-1": ["no progress"]})
+        assert seen.processes["host2 karafka-1"]["places"][0]["lag"] == 4
+        table = stage.fab("karafka.status").stdout
+        assert "host2 karafka-1: makes no progress while it is frozen" in table
+        assert [line.split()[-2:] for line in table.splitlines() if str(one["pid"]) in line] == [["no", "progress"]]
+        # And when its member is removed from the group, it runs and is not in it
+        instance = one["places"][0]["member_id"].rsplit("-", 5)[0]
+        with Cluster(Brokers.at(stage.brokers)) as cluster:
+            assert remove_members(cluster, "sources", [instance]) == {instance: True}
+        seen = stage.until(lambda seen: "not in the group" in seen.zombies().get("host2 karafka-1", ()))
+        assert seen.code == 1
+        assert "host2 karafka-1: runs, and group sources" in seen.texts()
+        assert seen.processes["host2 karafka-1"]["places"][0]["lag"] is None
+    # And once it goes on, it comes back by itself
+    stage.until_well()
+
+
+def test_a_process_of_an_old_release_is_shown_with_exit_1(stage: Stage) -> None:
+    # Given a host whose `current` was moved while its processes went on
+    link = stage.folder / "hosts/host3/app/current"
+    former = link.resolve()
+    newer = former.with_name("29991231235959")
+    newer.mkdir()
+    try:
+        link.unlink()
+        link.symlink_to(newer)
+        # When it is looked at
+        seen = stage.status()
+        # Then both processes there are of an old release, and nobody else is
+        assert (seen.code, seen.zombies()) == (
+            1,
+            {"host3 karafka-0": ["old release"], "host3 karafka-1": ["old release"]},
+        )
+        assert f"host3 karafka-0: runs release {former.name}, current is {newer.name}" in seen.texts()
+    finally:
+        link.unlink()
+        link.symlink_to(former)
+        newer.rmdir()
+    stage.until_well()
+
+
+def test_a_cluster_that_cannot_be_asked_makes_lag_unknown_and_exit_4(stage: Stage, tmp_path: Path) -> None:
+    # Given settings that lead to brokers that are not there
+    config = tmp_path / "fabric.yaml"
+    config.write_text(Path(stage.config).read_text().replace(stage.brokers, "127.0.0.1:9"))
+    # When the fleet is looked at
+    seen = stage.status("--hosts", "host1", config=str(config))
+    # Then the processes are told of all the same, the lag of none, and the reason of each host that was asked through
+    assert seen.code == 4
+    assert [one["state"] for one in seen.processes.values()] == ["running", "running"]
+    assert [one["places"] for one in seen.processes.values()] == [[], []]
+    assert [seen.data["cluster_error"].count(f"host{number}: ") for number in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_lag_is_asked_through_a_host_of_the_fleet(stage: Stage) -> None:
+    # When the lag of the groups that the processes tell of is asked for
+    done = stage.fab("karafka.lag")
+    # Then all topics are there
+    heading, first, *_ = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert (heading.split()[0], first.split()[:2]) == ("GROUP", ["sources", "Stable"])
+    # And groups can be named; one that does not exist is unknown, not zero
+    done = stage.fab("karafka.lag", "--group", "sources,nobody", "--json")
+    assert done.returncode == 4, done.stderr
+    assert [(one["group"], one["lag"]) for one in json.loads(done.stdout)["groups"]] == [
+        ("sources", 0),
+        ("nobody", None),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["status", "lag"])
+def test_a_watched_table_renews_itself_until_ctrl_c(stage: Stage, verb: str) -> None:
+    # Given a live table on a terminal of 80 columns
+    inside, outside = pty.openpty()
+    process = subprocess.Popen(
+        stage.argv(f"karafka.{verb}", "--watch"), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=outside,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    try:
+        # When it has been drawn twice
+        seen = b""
+        deadline = Deadline(PATIENCE)
+        while seen.count(b" LAG ") < 2 and not deadline.expired:
+            seen += os.read(inside, 4096)
+        assert seen.count(b" LAG ") >= 2
+        # Then Ctrl-C ends it, and that is no failure
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(inside)
+        os.close(outside)

@@ -1,0 +1,83 @@
+"""`inv start|status|restart|stop` on a developer's checkout and on a host of the fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ops.sandbox.sandbox import Status
+from ops.sandbox.shared import SharedKafka
+
+BIN = Path(sys.executable).parent
+
+
+def inv(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "inv", *arguments], cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def states(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [one["state"] for one in json.loads(done.stdout)["processes"]]
+
+
+def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKafka) -> None:
+    # Given a project just begun, its topics, and the settings pointed to a broker
+    name = kafka.unique("laptop")
+    begun = subprocess.run(
+        [sys.executable, "-m", "ops", "init", ".", "--application", name], cwd=tmp_path, check=True, timeout=30,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "wrote   fabric.yaml" in begun.stdout
+    kafka.create_topics({"hello": 2, "greeted": 1, f"{name}.dead": 1})
+    settings = tmp_path / "fabric.yaml"
+    text = settings.read_text().replace("localhost:9092", kafka.bootstrap).replace(".venv/bin/python", sys.executable)
+    settings.write_text(text)
+    try:
+        # When it is started
+        done = inv(tmp_path, "start", "--json")
+        # Then both processes run, with their pidfiles below the project
+        assert done.returncode == 0, done.stderr
+        assert states(done) == ["running", "running"]
+        assert sorted(path.name for path in (tmp_path / "tmp/pids").glob("*.pid")) == ["karafka-0.pid", "karafka-1.pid"]
+        # And starting again changes nothing
+        again = inv(tmp_path, "start")
+        assert again.returncode == 0
+        assert "already running" in again.stdout
+        # And a process killed hard is dead with exit 1, until start mends it
+        pid = json.loads(inv(tmp_path, "status", "--json").stdout)["processes"][0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        dead = inv(tmp_path, "status", "--json")
+        assert (dead.returncode, states(dead)) == (1, ["dead", "running"])
+        assert inv(tmp_path, "start", "--processes", "karafka-0").returncode == 0
+        assert inv(tmp_path, "status").returncode == 0
+        # And a restart gives every process a new pid
+        before = [one["pid"] for one in json.loads(inv(tmp_path, "status", "--json").stdout)["processes"]]
+        restarted = inv(tmp_path, "restart", "--json")
+        after = [one["pid"] for one in json.loads(restarted.stdout)["processes"]]
+        assert restarted.returncode == 0, restarted.stderr
+        assert not set(before) & set(after)
+    finally:
+        stopped = inv(tmp_path, "stop")
+    # And stop ends them all; status says so with exit 3
+    assert stopped.returncode == 0, stopped.stderr
+    assert inv(tmp_path, "status").returncode == 3
+    # And a name that is none is refused before anything is done
+    unknown = inv(tmp_path, "stop", "--processes", "karafka-7")
+    assert unknown.returncode == 2
+    assert "karafka-7" in unknown.stderr
+
+
+def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
+    # Given a host that is set up, and its release
+    current = sandbox.directory / "hosts/host1/app/current"
+    # When its status is asked there, without SSH
+    done = inv(current, "status", "--json")
+    # Then it answers under its own key and stage
+    said = json.loads(done.stdout)
+    assert (said["stage"], said["host"]) == ("sandbox", "host1"), done.stderr
+    assert [one["name"] for one in said["processes"]] == ["karafka-0", "karafka-1"]

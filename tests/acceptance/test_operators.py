@@ -1,0 +1,196 @@
+"""Operators that meet, leave, die or freeze in the middle of `fab karafka.restart`, and what is kept of their work."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ops.core.deadline import Deadline
+from ops.sandbox.shared import SharedKafka
+
+Relays = Any
+PATIENCE = 90.0
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def relays(relays_of: Callable[..., Relays], kafka: SharedKafka) -> Relays:
+    """Two hosts with one process each."""
+    made = relays_of(kafka, kafka.unique("relay"))
+    made.start()
+    return made
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> list[str]:
+    """Give the processes that are others than before."""
+    return [name for name in before if before[name] != after[name]]
+
+
+def test_a_second_rollout_is_refused_by_name_or_waits_for_the_first(relays: Relays) -> None:
+    # Given a rollout in the middle of its first host
+    before = relays.pids()
+    relays.hang("host1")
+    with relays.operator("karafka.restart") as first:
+        relays.until_hanging("host1")
+        # When a second one is begun
+        second = relays.fab("karafka.restart")
+        # Then it is refused, naming who is at it and why
+        assert second.returncode == 10, second.stderr
+        assert f"pid {first.process.pid} has the lease, for 'restart'" in second.stderr
+        assert "--lock-wait" in second.stderr
+        assert relays.pids() == before
+        # And one that is told to wait does, until the first one has finished
+        with relays.operator("karafka.restart", "--lock-wait", "120") as third:
+            third.until("waiting for the lease: ")
+            assert f"pid {first.process.pid} has the lease" in third.err
+            relays.go_on("host1")
+            assert first.end() == 0, first.err
+            between = relays.pids()
+            assert third.end() == 0, third.err
+    # And both have done their work
+    assert changed(before, between) == relays.slots
+    assert changed(between, relays.pids()) == relays.slots
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_operator_that_is_ended_finishes_what_has_begun_and_gives_the_lease_back(
+    relays: Relays, number: signal.Signals
+) -> None:
+    # Given a rollout in the middle of its first host
+    before = relays.pids()
+    relays.hang("host1")
+    with relays.operator("karafka.restart") as operator:
+        relays.until_hanging("host1")
+        # When it is asked to end
+        operator.process.send_signal(number)
+        operator.until("interrupted: finishing what has begun on host1")
+        relays.go_on("host1")
+        # Then the first host is finished, the second is not begun, and it says so
+        assert operator.end() == 130, operator.err
+    assert "host1 karafka-0: ready" in operator.err
+    assert "host2: not attempted: interrupted" in operator.out
+    after = relays.pids()
+    assert changed(before, after) == ["host1 karafka-0"]
+    # And the next rollout begins at once
+    done = relays.fab("karafka.restart", "--hosts", "host2")
+    assert done.returncode == 0, done.stderr
+    assert changed(after, relays.pids()) == ["host2 karafka-0"]
+
+
+def test_the_lease_of_an_operator_that_was_killed_is_broken_by_unlock(relays: Relays) -> None:
+    # Given an operator that was killed in the middle of a rollout
+    before = relays.pids()
+    relays.hang("host1")
+    with relays.operator("karafka.restart") as operator:
+        relays.until_hanging("host1")
+        operator.process.kill()
+    relays.go_on("host1")
+    # Then its lease keeps others off, naming the dead, and is not broken where nobody can be asked whether it may
+    refused = relays.fab("karafka.restart")
+    assert refused.returncode == 10, refused.stderr
+    assert f"pid {operator.process.pid} has the lease" in refused.stderr
+    asked = relays.fab("karafka.unlock")
+    assert asked.returncode == 2, asked.stderr
+    assert "add --yes" in asked.stderr
+    # And the host finishes alone, and no other is touched
+    assert Deadline(PATIENCE).poll(lambda: changed(before, relays.pids()) == ["host1 karafka-0"])
+    # When it is broken with a word for it
+    broken = relays.fab("karafka.unlock", "--yes", "--reason", "its operator is dead")
+    # Then the next rollout works
+    assert broken.returncode == 0, broken.stderr
+    assert broken.stdout.strip() == "broken"
+    between = relays.pids()
+    done = relays.fab("karafka.restart")
+    assert done.returncode == 0, done.stderr
+    assert changed(between, relays.pids()) == relays.slots
+
+
+def test_an_operator_that_wakes_up_after_its_lease_was_broken_does_nothing(relays: Relays) -> None:
+    # Given an operator that freezes while its first host is at work, which finishes alone
+    before = relays.pids()
+    relays.hang("host1")
+    with relays.operator("karafka.restart") as frozen:
+        relays.until_hanging("host1")
+        frozen.process.send_signal(signal.SIGSTOP)
+        relays.go_on("host1")
+        assert Deadline(PATIENCE).poll(lambda: changed(before, relays.pids()) == ["host1 karafka-0"])
+        # And somebody who breaks its lease and restarts everything
+        assert relays.fab("karafka.unlock", "--yes", "--reason", "it sleeps").returncode == 0
+        done = relays.fab("karafka.restart")
+        assert done.returncode == 0, done.stderr
+        pids = relays.pids()
+        # When it wakes up
+        frozen.process.send_signal(signal.SIGCONT)
+        # Then it ends without having touched anything more, and says that it lost the lease
+        assert frozen.end() == 10, frozen.err
+    assert "lease" in frozen.err
+    assert "host2 karafka-0: spawned" not in frozen.err
+    assert relays.pids() == pids
+
+
+def test_what_a_rollout_did_is_told_at_its_end_and_kept(relays: Relays, tmp_path: Path) -> None:
+    # Given a fleet under traffic
+    with relays.traffic(120) as sent:
+        relays.until_busy(200)
+        # When it is restarted
+        done = relays.fab("karafka.restart", "--json")
+    assert done.returncode == 0, done.stderr
+    # Then what it prints has the evidence: nobody rebalanced, and how long each partition stood still is known
+    evidence = json.loads(done.stdout)["evidence"]
+    assert evidence["summary"]["rebalances"] == 0
+    assert evidence["summary"]["longest_stall_seconds"] > 0
+    assert len(evidence["partitions"]) == 4
+    assert all(one["stalls"] and one["stalls"][0]["seconds"] > 0 for one in evidence["partitions"])
+    assert [(slot["host"], slot["ok"], slot["warm"]) for slot in evidence["slots"]] == [
+        ("host1", True, True),
+        ("host2", True, True),
+    ]
+    # And no message was lost or repeated
+    tally = relays.tally(sent)
+    assert tally.exact, str(tally)
+    # And the history lists it first
+    name = evidence["summary"]["name"]
+    listed = relays.fab("karafka.history")
+    assert listed.returncode == 0, listed.stderr
+    assert name in listed.stdout
+    rollouts = json.loads(relays.fab("karafka.history", "--json").stdout)["rollouts"]
+    assert rollouts[0]["name"] == name
+    # And it can be had in full, with its picture
+    picture = tmp_path / "rollout.svg"
+    last = relays.fab("karafka.history", "--rollout", "last", "--picture", str(picture), "--json")
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout) == evidence
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_the_operators_own_machine_asks_the_cluster_where_the_settings_say_so(relays: Relays, tmp_path: Path) -> None:
+    # Given hosts whose tool cannot ask the cluster
+    mute = tmp_path / "python"
+    mute.write_text(f'#!/bin/sh\ncase "$*" in *ops.kafka*) exit 9;; esac\nexec {sys.executable} "$@"\n')
+    mute.chmod(0o755)
+    before = relays.pids()
+    try:
+        # When a host is to ask it
+        relays.settings(agent_python=str(mute))
+        refused = relays.fab("karafka.restart")
+        # Then nothing is known of the group, and nothing is touched
+        assert refused.returncode == 11, refused.stderr
+        assert relays.pids() == before
+        # When the operator's machine is to ask it
+        relays.settings(agent_python=str(mute), kafka={"brokers": [relays.bootstrap], "observe_from": "operator"})
+        done, lag, status = (relays.fab(one) for one in ("karafka.restart", "karafka.lag", "karafka.status"))
+    finally:
+        relays.settings()
+    # Then preflight and gates pass, and lag and status tell of the group
+    assert done.returncode == 0, done.stderr
+    assert "the gate after batch 2 passed" in done.stderr
+    assert changed(before, relays.pids()) == relays.slots
+    assert (lag.returncode, status.returncode) == (0, 0), lag.stderr + status.stderr
+    assert f"{relays.name}-in" in lag.stdout
