@@ -14,6 +14,7 @@ from ops.core.errors import OpsError
 from ops.core.identity import Identity
 from ops.sandbox import openssh
 from ops.sandbox.daemon import Daemon, end, tail
+from ops.sandbox.freezing import freeze
 from ops.sandbox.keys import make_key
 from ops.sandbox.ports import accepts
 from ops.sandbox.service import HostFiles
@@ -98,8 +99,7 @@ class LocalHost:
 
     def freeze(self) -> None:
         """Hang it: connections are taken and never answered, open ones fall silent."""
-        for one in self._processes():
-            one.send(signal.SIGSTOP)
+        freeze(self._processes())
 
     def thaw(self) -> None:
         """End `freeze`."""
@@ -136,8 +136,7 @@ class LocalHost:
 def stop_all(hosts: Sequence[LocalHost]) -> None:
     """End the servers and connections of many hosts at once."""
     daemons = [one for one in (host.daemon for host in hosts) if one is not None]
-    for daemon in daemons:
-        daemon.send(signal.SIGSTOP)  # none takes a connection any more while they are counted
+    freeze([one.identity for one in daemons])  # none takes a connection any more while they are counted
     end([*(one.identity for one in daemons), *_connections(daemons)], STOP_SECONDS)
     for daemon in daemons:
         daemon.stop()

@@ -14,6 +14,7 @@ from typing import Any
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.sandbox.daemon import Daemon, reap, tail
+from ops.sandbox.freezing import freeze
 from ops.sandbox.jars import kafka_jars
 from ops.sandbox.java import java
 from ops.sandbox.kafka_settings import JVM, LOGGING, properties
@@ -124,7 +125,7 @@ class EmbeddedKafka:
 
     def pause(self) -> None:
         """Freeze the broker: connections stay open and nothing answers."""
-        self.running.send(signal.SIGSTOP)
+        freeze([self.running.identity])
 
     def resume(self) -> None:
         """End a pause."""

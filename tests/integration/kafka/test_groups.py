@@ -168,16 +168,15 @@ def test_a_fresh_cluster_is_asked_again_until_it_has_a_coordinator(own_kafka: Ca
         assert cluster.ask(lambda admin: describe_classic_groups(admin, ["nobody"])) == []
 
         # When the broker freezes, then the question ends in time
-        impatient = Cluster(Brokers.at(broker.bootstrap), timeout_seconds=2)
-        observe(impatient)
-        broker.pause()
-        with pytest.raises(UnreachableError, match="no answer within 2 s"):
+        with Cluster(Brokers.at(broker.bootstrap), timeout_seconds=2) as impatient:
             observe(impatient)
-        broker.resume()
+            broker.pause()
+            with pytest.raises(UnreachableError, match="no answer within 2 s"):
+                observe(impatient)
+            broker.resume()
 
-        # And when it thaws, the same client is answered again
-        assert observe(cluster, ["nobody"])[0].state == "Dead"
-        impatient.close()
+            # And when it thaws, the same client is answered again
+            assert observe(cluster, ["nobody"])[0].state == "Dead"
 
         # When the broker is restarted meanwhile, then the client finds it again
         broker.restart()
