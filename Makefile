@@ -3,7 +3,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 BIN := .venv/bin
 
-.PHONY: setup demo test soak lint types actionlint bench bench-peers picture clean
+.PHONY: setup demo test again soak lint types actionlint bench bench-peers picture clean
 
 setup: .venv/.made
 
@@ -18,6 +18,10 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not soak'
+
+# What failed the last time, by itself.
+again: setup
+	$(BIN)/pytest -m 'not soak' --last-failed --last-failed-no-failures none
 
 # Fleets under load, for minutes: one after the other, for side by side they would measure each other.
 soak: setup

@@ -66,7 +66,7 @@ class PidfileWorld:
             files=SlotFiles.below(str(self.root), "tmp/pids/karafka.pid", slot, "karafka"),
         )
         if behaviour is Behaviour.NEVER_READY:
-            return replace(spec, start_timeout_seconds=0.5)
+            return replace(spec, start_timeout_seconds=2.0)
         return replace(spec, stop_timeout_seconds=0.5) if behaviour is Behaviour.IGNORES_TERM else spec
 
     def kill(self, spec: ProcessSpec) -> None:
@@ -169,7 +169,7 @@ class SystemdWorld:
                 "agent_python": PYTHON,
                 "manager": "systemd",
                 "processes": 2,
-                "start_timeout_seconds": 0.5 if behaviour is Behaviour.NEVER_READY else 20,
+                "start_timeout_seconds": 2.0 if behaviour is Behaviour.NEVER_READY else 20,
                 "stop_timeout_seconds": 0.5 if behaviour is Behaviour.IGNORES_TERM else 30,
                 "stages": {"test": {"hosts": [{"host": "h1"}]}},
             }

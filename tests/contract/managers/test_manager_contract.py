@@ -102,7 +102,7 @@ def test_a_command_that_is_never_ready_is_ended(world: Any) -> None:
     report = world.manager.start(spec)
     # Then the start failed, and it does not run
     assert (report.ok, report.state, report.pid) == (False, State.STOPPED, None)
-    assert report.message.startswith("it was not ready within 0.5 s; ended after ")
+    assert report.message.startswith("it was not ready within 2 s; ended after ")
 
 
 def test_a_process_that_ignores_term_is_killed(world: Any) -> None:
