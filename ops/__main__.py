@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ops import __version__
 from ops.core.errors import OpsError, UsageError
+from ops.core.leaving import leave
 
 DEFAULT_APP = "ops.reference.sources:app"
 
@@ -101,4 +102,4 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
