@@ -18,10 +18,12 @@ from kafka import KafkaProducer
 from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
+    KafkaTimeoutError,
     OutOfOrderSequenceNumberError,
     RetriableError,
     UnknownProducerIdError,
 )
+from kafka.protocol.metadata import MetadataRequest
 
 from ops.consumer.client import learn_topics
 from ops.consumer.message import Output
@@ -75,6 +77,29 @@ class KafkaOutbox:
     def transient(self, error: BaseException) -> bool:
         """Whether the same message may get through later."""
         return isinstance(error, _TRANSIENT)
+
+    def existing(self, topics: Collection[str], timeout_seconds: float) -> dict[str, int]:
+        """Give those of some topics that exist, and how many partitions each has; the brokers are asked anew.
+
+        Raises
+        ------
+        KafkaError : no answer.
+        """
+        answered = threading.Event()
+        question = MetadataRequest(
+            topics=[MetadataRequest.MetadataRequestTopic(name=topic) for topic in topics],
+            allow_auto_topic_creation=False,
+            include_cluster_authorized_operations=False,
+            include_topic_authorized_operations=False,
+        )
+        manager = self._producer._metadata._manager
+        answer = manager.call_soon(manager.send, question)  # its loop runs in the producer's own thread
+        answer.add_both(lambda _: answered.set())
+        if not answered.wait(timeout_seconds):
+            raise KafkaTimeoutError(f"no answer within {timeout_seconds:g} s")
+        if answer.exception is not None:
+            raise answer.exception
+        return {topic.name: len(topic.partitions) for topic in answer.value.topics if topic.error_code == 0}
 
     def learn(self, topics: Collection[str]) -> None:
         """Learn topics' partitions, before the first message has to wait for them; a missing topic is passed over."""

@@ -136,16 +136,16 @@ class Server:
         deadline = Deadline(settings.connect_timeout_seconds)
         wait_for_brokers(settings, deadline)
         routes = [route for group in self._routes.values() for route in group]
-        connection = connection_options(settings, self._app.client_id)
+        timeout = {"bootstrap_timeout_ms": max(1000, int(deadline.remaining * 1000))}
         try:
-            ensure_topics(routes, connection | {"bootstrap_timeout_ms": _milliseconds(deadline)})
-            producer = producer_options(settings, self._app.client_id)
-            self._outbox = KafkaOutbox(producer | {"bootstrap_timeout_ms": _milliseconds(deadline)})
+            outbox = self._outbox = KafkaOutbox(producer_options(settings, self._app.client_id) | timeout)
+            connection = connection_options(settings, self._app.client_id) | timeout
+            ensure_topics(routes, lambda topics: outbox.existing(topics, max(1.0, deadline.remaining)), connection)
         except KafkaError as error:
             raise KafkaUnreachableError(f"{type(error).__name__}: {error}", where=str(settings.brokers)) from error
-        self._outbox.learn({name for route in routes for name in (*route.responses, route.dead_letter_topic)})
+        outbox.learn({name for route in routes for name in (*route.responses, route.dead_letter_topic)})
         for group, group_routes in self._routes.items():
-            source = GroupSource(group, group_routes, settings, self._app.client_id, self._outbox)
+            source = GroupSource(group, group_routes, settings, self._app.client_id, outbox)
             source.prepare(max(1.0, deadline.remaining))
             self._sources.append(source)
 
@@ -253,7 +253,3 @@ class Server:
             return
         self._progress = self._progress or ProgressFile(self.settings.status_file)
         self._progress.write({source.group: source.progress for source in self._sources}, last=last)
-
-
-def _milliseconds(deadline: Deadline) -> int:
-    return max(1000, int(deadline.remaining * 1000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -19,12 +19,16 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0  # topics that were made a moment ago may not be known to every broker yet
 
 
-def ensure_topics(routes: Iterable[Route], options: dict[str, Any]) -> None:
+def ensure_topics(
+    routes: Iterable[Route], existing: Callable[[Collection[str]], Mapping[str, int]], options: dict[str, Any]
+) -> None:
     """See that every topic exists that is read or sent to; missing topics of jobs and dead letters are made.
 
     Parameters
     ----------
-    options : of the connection; see `client.connection_options`.
+    existing : gives those of some topics that exist, and how many partitions each has.
+    options : of a connection that makes topics, which is opened only where one is missing; see
+        `client.connection_options`.
 
     Raises
     ------
@@ -41,40 +45,38 @@ def ensure_topics(routes: Iterable[Route], options: dict[str, Any]) -> None:
         for name in route.responses:
             needed.setdefault(name, f"sent to by {route.responder.__name__ if route.responder else ''}")
         own.setdefault(route.dead_letter_topic, -1)
-    admin = KafkaAdminClient(**options)
-    try:
-        missing = set(needed) - set(own)
+    there: dict[str, int] = {}
 
-        def look() -> bool:
-            missing.difference_update(admin.list_topics())
-            return not missing
+    def look() -> bool:
+        there.update(existing({*needed, *own}))
+        return not missing()
 
-        if not look():
-            log.warning("waiting for topics: %s", ", ".join(sorted(missing)))
-            Deadline(GRACE_SECONDS).poll(look, every=0.25)
-        if missing:
+    def missing() -> list[str]:
+        return sorted(set(needed) - set(own) - set(there))
+
+    if not look():
+        log.warning("waiting for topics: %s", ", ".join(missing()))
+        Deadline(GRACE_SECONDS).poll(look, every=0.25)
+    if missing():
+        raise MissingTopicError(
+            "; ".join(f"topic {name!r} ({needed[name]}) does not exist" for name in missing()),
+            where=",".join(options["bootstrap_servers"]),
+            hint="create it, or correct the route",
+        )
+    for name, count in own.items():
+        if name in there and there[name] < count:
             raise MissingTopicError(
-                "; ".join(f"topic {name!r} ({needed[name]}) does not exist" for name in sorted(missing)),
-                where=",".join(options["bootstrap_servers"]),
-                hint="create it, or correct the route",
+                f"topic {name!r} has {there[name]} partition(s), and the app uses {count}",
+                hint=f"add partitions, or JobsBackend(partitions={there[name]}) while no job is queued",
             )
-        there = set(admin.list_topics())
-        for name in sorted(set(own) - there):
-            _create(admin, name, own[name])
-        _enough(admin, {name: count for name, count in own.items() if name in there and count > 0})
-    finally:
-        admin.close()
-
-
-def _enough(admin: Any, counts: dict[str, int]) -> None:
-    """See that topics have the partitions that jobs are sent to."""
-    for topic in admin.describe_topics(list(counts)) if counts else ():
-        name, have = topic["name"], len(topic["partitions"])
-        if have < counts[name]:
-            raise MissingTopicError(
-                f"topic {name!r} has {have} partition(s), and the app uses {counts[name]}",
-                hint=f"add partitions, or JobsBackend(partitions={have}) while no job is queued",
-            )
+    absent = {name: own[name] for name in sorted(set(own) - set(there))}
+    if absent:
+        admin = KafkaAdminClient(**options)
+        try:
+            for name, count in absent.items():
+                _create(admin, name, count)
+        finally:
+            admin.close()
 
 
 def _create(admin: Any, name: str, partitions: int) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ops.core.cluster import Partition
-from ops.core.protocol import ProcessReport
 from ops.core.states import State
+
+if (
+    TYPE_CHECKING
+):  # a consumer takes its status record's vocabulary from here, and starts without the protocol's classes
+    from ops.core.protocol import ProcessReport
 
 SESSION: Final = "session_timeout_seconds"  # key of the status record
 
