@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fabric import Config, Connection
-from paramiko import PKey
+from paramiko import PKey, Transport
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
@@ -38,6 +38,17 @@ class _Hop(Connection):  # type: ignore[misc]
     """
 
     inline_ssh_env = None
+
+
+class _Swift(Transport):
+    """Asks for AES-GCM first: one pass encrypts and authenticates, where paramiko's own first choice takes two.
+
+    An upload to many hosts is bound by both sides' CPU: see `python -m bench.deploy`.
+    """
+
+    _preferred_ciphers = tuple(
+        sorted(Transport._preferred_ciphers, key=lambda name: "-gcm@" not in name)  # type: ignore[attr-defined]
+    )
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,7 @@ class SSHTransport:
             kwargs.setdefault("pkey", self._unlocked)
         for stage in ("banner_timeout", "auth_timeout", "channel_timeout"):
             kwargs[stage] = timeout
+        kwargs.setdefault("transport_factory", _Swift)
         hop.connect_kwargs = kwargs
         hop.connect_timeout = timeout
         files = hop.ssh_config.get("userknownhostsfile", "").split()
