@@ -15,8 +15,10 @@ from threading import Event
 from ops.core.brokers import Brokers
 from ops.core.description import asked
 from ops.core.errors import ExitCode, OpsError
+from ops.core.leaving import leave
 
 DEFAULT_APP = "ops.reference.sources:app"
+BACKGROUND_APP = "ops.reference.sources:background"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         "--groups", default=os.environ.get("KARAFKA_GROUPS", ""), help="comma-separated; all without it"
     )
     server.set_defaults(run=_server)
+
+    worker = commands.add_parser("worker", help="run one process that performs an app's background jobs")
+    worker.add_argument("--app", default=os.environ.get("KARAFKA_APP") or BACKGROUND_APP, metavar="MODULE:ATTRIBUTE")
+    worker.add_argument("--concurrency", type=int, default=os.environ.get("KARAFKA_CONCURRENCY", "16"))
+    worker.add_argument("--fifo", action="store_true", help="one job after the other, in the order of the queue")
+    worker.set_defaults(run=_worker)
 
     ticker = commands.add_parser("ticker", help="send sources_refresh for every resource, again and again")
     ticker.add_argument("--interval", type=_positive, default=5.0, metavar="SECONDS")
@@ -68,11 +76,23 @@ def _parser() -> argparse.ArgumentParser:
 def _server(options: argparse.Namespace) -> int:
     from ops.consumer.main import run_server
 
-    if options.app == DEFAULT_APP and not asked(os.environ):
+    _check_database(options.app)
+    return run_server(options.app, [group for group in options.groups.split(",") if group])
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from ops.jobs.main import run_worker
+
+    _check_database(options.app)
+    return run_worker(options.app, options.concurrency, fifo=options.fifo)
+
+
+def _check_database(app: str) -> None:
+    """Open it before anything else: a wrong one is an error at the start, not a dead letter a message."""
+    if app in (DEFAULT_APP, BACKGROUND_APP) and not asked(os.environ):
         from ops.reference.resources import open_resources
 
-        open_resources()  # a wrong database is an error at the start, not a dead letter a message
-    return run_server(options.app, [group for group in options.groups.split(",") if group])
+        open_resources()
 
 
 def _ticker(options: argparse.Namespace) -> int:
@@ -129,4 +149,4 @@ def _positive(text: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
