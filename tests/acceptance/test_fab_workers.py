@@ -37,11 +37,11 @@ class Workers:
     """The sandbox's application with refreshes as jobs: on some of its hosts one server and two workers each."""
 
     def __init__(self, sandbox: Status, folder: Path, hosts: int, **more: Any) -> None:
-        settings = yaml.safe_load(sandbox.config.read_text())
+        settings = yaml.safe_load(Path(sandbox.config).read_text())
         karafka = settings["karafka"]
         stage = karafka["stages"][karafka["stage"]]
         stage["hosts"] = stage["hosts"][:hosts]
-        karafka.update(app=APP, processes=1, workers=2, start_timeout_seconds=60, **more)
+        karafka.update(app=APP, processes=1, workers=2, start_timeout_seconds=40, stop_timeout_seconds=15, **more)
         self.folder = folder
         (folder / "fabric.json").write_text(json.dumps(settings))
         (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
@@ -178,27 +178,31 @@ def test_workers_of_a_fleet_are_seen_restarted_warm_and_healed(workers_of: Calla
     assert Deadline(PATIENCE).poll(workers.settled, every=0.2), workers.seen()
 
 
+@pytest.fixture
+def server(tmp_path: Path, run_owner: Identity) -> Iterator[LocalSupervisord]:
+    with LocalSupervisord(tmp_path / "supervisord") as running:
+        guard(running.folder, run_owner)
+        yield running
+
+
 def test_workers_under_supervisor_are_programs_of_their_own(
-    workers_of: Callable[..., Any], tmp_path: Path, run_owner: Identity
+    server: LocalSupervisord, workers_of: Callable[..., Any]
 ) -> None:
-    with LocalSupervisord(tmp_path / "supervisord") as server:
-        guard(server.folder, run_owner)
-        # Given a host whose processes supervisord keeps, under load
-        supervisor = {"socket": server.socket, "conf_d": str(server.conf_d)}
-        workers, names = workers_of(1, "kept", "karafka.install", manager="supervisor", supervisor=supervisor)
-        conf = (server.conf_d / "karafka-sources.conf").read_text()
-        assert [name for name in ("worker-0", "worker-1") if f"[program:karafka-sources-{name}]" in conf] == [
-            "worker-0",
-            "worker-1",
-        ]
-        before = workers.seen()
-        with workers.ticking(0.2):
-            # When they are restarted
-            done = workers.fab("karafka.restart", "--json")
-        # Then each is another process, and nobody rebalanced
-        assert json.loads(done.stdout)["evidence"]["summary"]["rebalances"] == 0
-        after = workers.seen(code=0)
-        assert all(after[name]["pid"] != before[name]["pid"] for name in workers.names)
-        # And every refresh was answered, each resource's in order
-        workers.answers(names)
-        workers.fab("karafka.stop")
+    # Given a host whose processes supervisord keeps, under load
+    supervisor = {"socket": server.socket, "conf_d": str(server.conf_d)}
+    workers, names = workers_of(1, "kept", "karafka.install", manager="supervisor", supervisor=supervisor)
+    conf = (server.conf_d / "karafka-sources.conf").read_text()
+    assert [name for name in ("worker-0", "worker-1") if f"[program:karafka-sources-{name}]" in conf] == [
+        "worker-0",
+        "worker-1",
+    ]
+    before = workers.seen()
+    with workers.ticking(0.2):
+        # When they are restarted
+        done = workers.fab("karafka.restart", "--json")
+    # Then each is another process, and nobody rebalanced
+    assert json.loads(done.stdout)["evidence"]["summary"]["rebalances"] == 0
+    after = workers.seen(code=0)
+    assert all(after[name]["pid"] != before[name]["pid"] for name in workers.names)
+    # And every refresh was answered, each resource's in order
+    workers.answers(names)
