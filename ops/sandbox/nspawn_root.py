@@ -158,6 +158,8 @@ def _prepare(root: Path, order: Order) -> None:
         "etc/hosts": f"127.0.0.1 localhost {order.machine}\n",
         "etc/resolv.conf": "",  # nobody answers there: sudo, for one, would wait for that
         "etc/ssh/sshd_config": _SSHD,
+        # Under load a log-in that meets the end of the one before waits for its service manager's, 10 s and more
+        "etc/systemd/logind.conf.d/stay.conf": "[Login]\nUserStopDelaySec=infinity\n",
         "etc/ssh/host_key": order.host_key,
         "etc/ssh/authorized_keys": f"{order.authorized}\n",
         # A host of nspawn has a boot id of its own, which is not seen in the /proc that ProtectProc= makes
