@@ -110,3 +110,16 @@ def test_what_is_no_request_ends_the_agent(fleet: Callable[..., Fleet]) -> None:
     assert b"is no JSON" in b"".join(said)
     assert end.code in (0, 2)
     assert Deadline(10).poll(lambda: not agents(there))
+
+
+def test_a_connection_takes_the_cipher_that_costs_an_upload_least(fleet: Callable[..., Fleet]) -> None:
+    # Given a host whose server has all ciphers
+    there = fleet(1, "openssh")
+    ssh = SSHTransport(there.config, str(there.local.known_hosts), there.timeout)
+    # When a command is begun there
+    line, _ = ssh.begin(there.plan(Verb.STATUS).batches[0][0].target, ("true",))
+    # Then what is sent is encrypted and authenticated in one pass
+    try:
+        assert line.connection.transport.remote_cipher.startswith("aes128-gcm")
+    finally:
+        line.close()
