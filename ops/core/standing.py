@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ops.core.cluster import Partition
 from ops.core.states import State
 
-if (
-    TYPE_CHECKING
-):  # a consumer takes its status record's vocabulary from here, and starts without the protocol's classes
+# A consumer takes its status record's vocabulary from here, and starts without the protocol's classes
+if TYPE_CHECKING:
     from ops.core.protocol import ProcessReport
 
 SESSION: Final = "session_timeout_seconds"  # key of the status record
