@@ -19,9 +19,9 @@ demo: setup
 test: setup
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not soak'
 
-# What failed the last time, by itself.
+# What failed the last time, by itself; with a worker, for pytest-xdist's groups are part of what it is known by.
 again: setup
-	$(BIN)/pytest -m 'not soak' --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -n 1 --dist loadgroup -m 'not soak' --last-failed --last-failed-no-failures none
 
 # Fleets under load, for minutes: one after the other, for side by side they would measure each other.
 soak: setup
