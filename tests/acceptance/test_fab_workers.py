@@ -123,12 +123,14 @@ class Workers:
 def workers_of(sandbox: Status, tmp_path: Path) -> Iterator[Callable[..., Workers]]:
     """Make fleets of workers with resources of their own, running: `workers_of(hosts, prefix, **settings)`."""
     made: list[Workers] = []
+    own: list[str] = []
 
     def start(hosts: int, prefix: str, *before: str, **more: Any) -> tuple[Workers, list[str]]:
         workers = Workers(sandbox, tmp_path, hosts, **more)
         made.append(workers)
         workers.resources.create_table()
         names = [f"{prefix}{number}" for number in range(20)]
+        own.extend(names)
         for name in names:
             workers.resources.put(name, {}, 0)
         for task in before:
@@ -139,7 +141,7 @@ def workers_of(sandbox: Status, tmp_path: Path) -> Iterator[Callable[..., Worker
 
     yield start
     for workers in made:
-        for name in workers.resources.ids():
+        for name in own:
             workers.resources.remove(name)
         workers.resources.close()
         workers.fab("karafka.stop")
