@@ -149,7 +149,7 @@ def test_resources_stay_in_order_through_an_outage_of_all_workers(
     # Then the first job is done at once
     moved = Deadline(10).poll(lambda: before != [sources.resources.get(name) for name in names], every=0.02)
     assert moved, sources.log("w0") + sources.log("w1")
-    assert outage == 0.0 or time.monotonic() - ready < 1.5  # a promise of a machine that has no other work
+    assert time.monotonic() - ready < 1.5
     # And every tick is answered, each resource's in order, and its versions only grow
     asked = {key: [one["sequence"] for one in some] for key, some in sources.read("sources_refresh").items()}
 
