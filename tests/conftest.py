@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +93,31 @@ def own_kafka(tmp_path: Path, run_owner: Identity) -> Iterator[Callable[..., Emb
     yield make
     for broker in brokers:
         end_all(broker.directory, timeout_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def messages_by_key() -> Callable[[str, str], dict[str, list[dict[str, Any]]]]:
+    """Reads all messages of a topic that have a key, by key, in order: `messages_by_key(bootstrap, topic)`."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    def read(bootstrap: str, topic: str) -> dict[str, list[dict[str, Any]]]:
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap, metrics_enabled=False)
+        try:
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning()
+            ends = consumer.end_offsets(partitions)
+            found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+            while any(consumer.position(partition) < ends[partition] for partition in partitions):
+                for records in consumer.poll(500).values():
+                    for record in records:
+                        if record.key is not None:
+                            found[record.key.decode()].append(json.loads(record.value))
+        finally:
+            consumer.close()
+        return found
+
+    return read
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(400)
 class Workers:
     """The sandbox's application with refreshes as jobs: on some of its hosts one server and two workers each."""
 
-    def __init__(self, sandbox: Status, folder: Path, hosts: int, **more: Any) -> None:
+    def __init__(self, sandbox: Status, folder: Path, read: Callable[..., Any], hosts: int, **more: Any) -> None:
         settings = yaml.safe_load(Path(sandbox.config).read_text())
         karafka = settings["karafka"]
         stage = karafka["stages"][karafka["stage"]]
@@ -48,6 +48,7 @@ class Workers:
         (folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
         self.names = [f"{one['host']} worker-{index}" for one in stage["hosts"] for index in (0, 1)]
         self.env: dict[str, str] = read_state(sandbox.directory)["env"]
+        self.read = partial(read, self.env["KARAFKA_BROKERS"])
         self.resources = Resources(open_engine(self.env["SOURCES_DATABASE_URL"]))
 
     def run(self, *argv: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -84,26 +85,6 @@ class Workers:
             ticker.send_signal(signal.SIGTERM)
             assert ticker.wait(30) == 0
 
-    def read(self, topic: str) -> dict[str, list[dict[str, Any]]]:
-        """Give all messages of a topic by resource, in order."""
-        from kafka import KafkaConsumer, TopicPartition
-
-        consumer = KafkaConsumer(bootstrap_servers=self.env["KARAFKA_BROKERS"], metrics_enabled=False)
-        try:
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning()
-            ends = consumer.end_offsets(partitions)
-            found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-            while any(consumer.position(partition) < ends[partition] for partition in partitions):
-                for records in consumer.poll(500).values():
-                    for record in records:
-                        if record.key is not None:  # other tests send without one
-                            found[record.key.decode()].append(json.loads(record.value))
-        finally:
-            consumer.close()
-        return found
-
     def answers(self, resources: list[str]) -> dict[str, list[int]]:
         """Give the sequence numbers that were answered, once every refresh that was asked for is."""
         asked = {key: [one["sequence"] for one in self.read("sources_refresh")[key]] for key in resources}
@@ -120,13 +101,15 @@ class Workers:
 
 
 @pytest.fixture
-def workers_of(sandbox: Status, tmp_path: Path) -> Iterator[Callable[..., Workers]]:
+def workers_of(
+    sandbox: Status, tmp_path: Path, messages_by_key: Callable[..., Any]
+) -> Iterator[Callable[..., Workers]]:
     """Make fleets of workers with resources of their own, running: `workers_of(hosts, prefix, **settings)`."""
     made: list[Workers] = []
     own: list[str] = []
 
     def start(hosts: int, prefix: str, *before: str, **more: Any) -> tuple[Workers, list[str]]:
-        workers = Workers(sandbox, tmp_path, hosts, **more)
+        workers = Workers(sandbox, tmp_path, messages_by_key, hosts, **more)
         made.append(workers)
         workers.resources.create_table()
         names = [f"{prefix}{number}" for number in range(20)]

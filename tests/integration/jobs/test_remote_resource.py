@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ PATIENCE = 60.0
 class Sources:
     """The app's processes on a broker and a database of a test's own."""
 
-    def __init__(self, bootstrap: str, directory: Path, remote: RemoteServer) -> None:
-        self.bootstrap, self.directory, self.remote = bootstrap, directory, remote
+    def __init__(self, bootstrap: str, directory: Path, remote: RemoteServer, read: Callable[..., Any]) -> None:
+        self.directory, self.remote = directory, remote
+        self.read = partial(read, bootstrap)
         url = f"sqlite:///{directory}/sources.db"
         self.environ = {
             "KARAFKA_BROKERS": bootstrap,
@@ -70,23 +71,6 @@ class Sources:
         how = ("--interval", str(interval), "--duration", str(seconds))
         return self.start("ticker", "ops.reference", "ticker", *how, KARAFKA_APP="")
 
-    def read(self, topic: str) -> dict[str, list[dict[str, Any]]]:
-        """Give all messages of a topic by key, in order."""
-        from kafka import KafkaConsumer, TopicPartition
-
-        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        ends = consumer.end_offsets(partitions)
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(500).values():
-                for record in records:
-                    found[record.key.decode()].append(json.loads(record.value))
-        consumer.close()
-        return found
-
     def close(self) -> None:
         for process in self.processes:
             if process.poll() is None:
@@ -96,11 +80,11 @@ class Sources:
 
 
 @pytest.fixture
-def sources(own_kafka: Callable[..., Any], tmp_path: Path) -> Iterator[Sources]:
+def sources(own_kafka: Callable[..., Any], tmp_path: Path, messages_by_key: Callable[..., Any]) -> Iterator[Sources]:
     broker = own_kafka()
     broker.create_topics(dict.fromkeys((name for name in background.topic_names() if "." not in name), 4))
     with RemoteServer() as remote:
-        made = Sources(broker.bootstrap, tmp_path, remote)
+        made = Sources(broker.bootstrap, tmp_path, remote, messages_by_key)
         yield made
         made.close()
 
