@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
+from tests.labs.relays import MakeRelays, Relays
 
 if TYPE_CHECKING:
     from ops.reference.tally import Tally
 
-Relays = Any
 pytestmark = pytest.mark.timeout(400)
 
 EXITS_AT_ONCE = 'raise SystemExit("this release is broken")'
@@ -64,7 +63,7 @@ consumer.close()
 
 
 @pytest.fixture(scope="module")
-def relays(relays_of: Callable[..., Relays], kafka: SharedKafka) -> Relays:
+def relays(relays_of: MakeRelays, kafka: SharedKafka) -> Relays:
     """Two hosts with one process each, running the good release."""
     made = relays_of(kafka, kafka.unique("relay"))
     made.start()
@@ -181,9 +180,7 @@ def test_a_release_that_joins_and_never_commits_is_refused_by_the_gate(relays: R
     assert case.tally.exact, str(case.tally)
 
 
-def test_the_next_batch_waits_for_a_process_that_joins_slowly(
-    relays_of: Callable[..., Relays], kafka: SharedKafka
-) -> None:
+def test_the_next_batch_waits_for_a_process_that_joins_slowly(relays_of: MakeRelays, kafka: SharedKafka) -> None:
     # Given a fleet of a foreign command that is ready before it joins its group, under traffic
     members = relays_of(kafka, kafka.unique("members"))
     members.settings(

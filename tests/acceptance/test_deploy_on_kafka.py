@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.sandbox.shared import SharedKafka
+from tests.labs.relays import APP, MakeRelays, Relays
 
-Relays = Any
 pytestmark = pytest.mark.timeout(400)
 
 MORE_TOPICS = """
@@ -22,7 +20,7 @@ NEVER_COMMITS = "time.sleep(600)"
 
 
 @pytest.fixture(scope="module")
-def relays(relays_of: Callable[..., Relays], kafka: SharedKafka) -> Relays:
+def relays(relays_of: MakeRelays, kafka: SharedKafka) -> Relays:
     """Two hosts with one process each."""
     made = relays_of(kafka, kafka.unique("relay"))
     made.start()
@@ -39,11 +37,11 @@ def artifact(relays: Relays, name: str, text: str) -> Path:
     return path
 
 
-def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays, relay_app: str) -> None:
+def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays) -> None:
     # Given a fleet that works, under traffic
     before = relays.releases()
     relays.settings({"gate_timeout_seconds": 8}, build=False, auto_rollback=True)
-    fine = relay_app.format(at_import="", at_message="pass")
+    fine = APP.format(at_import="", at_message="pass")
     with relays.traffic() as sent:
         # When a release is deployed that reads a topic which the cluster does not have
         done = relays.fab("deploy", "--artifact", str(artifact(relays, "more", fine + MORE_TOPICS)))
@@ -53,7 +51,7 @@ def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays, rela
         assert "current was not touched" in done.stderr
         assert relays.releases() == before
         # When a release is deployed that joins and never commits
-        bad = relay_app.format(at_import="", at_message=NEVER_COMMITS)
+        bad = APP.format(at_import="", at_message=NEVER_COMMITS)
         done = relays.fab("deploy", "--artifact", str(artifact(relays, "bad", bad)))
         # Then the gate refuses it, and everything runs the release before, of which no host was left out
         assert done.returncode == 12, done.stderr

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +21,7 @@ from ops.kafka.connection import Cluster
 from ops.kafka.groups import observe
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
+from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 APP = """
@@ -109,7 +110,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, ssh_hosts: Callable[..., LocalFleet], kafka: SharedKafka) -> Iterator[Project]:
+def project(tmp_path: Path, ssh_hosts: MakeHosts, kafka: SharedKafka) -> Iterator[Project]:
     folder = tmp_path / "project"
     folder.mkdir()
     made = Project(folder, ssh_hosts(2), kafka)

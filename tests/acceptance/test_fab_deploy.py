@@ -7,11 +7,11 @@ import shlex
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Yard = Any
+from tests.labs.yard import Yard
+
 pytestmark = pytest.mark.timeout(240)
 
 

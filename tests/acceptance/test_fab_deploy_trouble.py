@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ops.core.lease import LeaseAction, LeaseCall
 from ops.fleet.deploy.flow import Wanted, deploy_flow
 from ops.node.lease import LeaseKeeper
+from tests.labs.operators import Operator
+from tests.labs.yard import Yard
 
-Yard = Any
-Operator = Any
 STAGES = [stage.name for stage in deploy_flow((), Wanted(git=True, build=False, verify=False)).stages]
 PUBLISHED = STAGES.index("published")
 pytestmark = pytest.mark.timeout(300)

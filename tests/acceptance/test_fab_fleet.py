@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 # Says READY=1 after a moment and writes its environment; fails where a file of its host says so.
@@ -109,7 +109,7 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, ssh_hosts: Callable[..., LocalFleet]) -> Project:
+def project(tmp_path: Path, ssh_hosts: MakeHosts) -> Project:
     folder = tmp_path / "project"
     folder.mkdir()
     return Project(folder, ssh_hosts(2))
@@ -362,7 +362,7 @@ def test_a_secret_of_an_env_file_stays_on_its_host(project: Project) -> None:
     assert "hidden" not in text
 
 
-def test_many_hosts_are_asked_side_by_side(tmp_path: Path, ssh_hosts: Callable[..., LocalFleet]) -> None:
+def test_many_hosts_are_asked_side_by_side(tmp_path: Path, ssh_hosts: MakeHosts) -> None:
     # Given hosts that each need a second to answer
     project = Project(tmp_path, ssh_hosts(6))
     agent = tmp_path / "agent"

@@ -8,10 +8,12 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from tests.labs.shop import Shop
+
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 
 
-def test_log_rotation_is_shown_installed_mended_and_removed(shop: Any) -> None:
+def test_log_rotation_is_shown_installed_mended_and_removed(shop: Shop) -> None:
     rule = shop.rules / "karafka-shop"
     # When it is asked what an install would do on one host
     done = shop.fab("karafka.install", "--diff", "--hosts", "host1")
@@ -41,7 +43,7 @@ def test_log_rotation_is_shown_installed_mended_and_removed(shop: Any) -> None:
     assert not rule.exists()
 
 
-def test_an_install_that_may_not_write_says_what_to_do(shop: Any) -> None:
+def test_an_install_that_may_not_write_says_what_to_do(shop: Shop) -> None:
     # Given a place that cannot be written to
     shop.rules.parent.joinpath("file").write_text("")
     shop.settings(logrotate_d=str(shop.rules.parent / "file"))
@@ -52,14 +54,14 @@ def test_an_install_that_may_not_write_says_what_to_do(shop: Any) -> None:
     assert "cannot be written: File exists" in done.stderr
 
 
-def test_plain_processes_start_with_no_host(shop: Any) -> None:
+def test_plain_processes_start_with_no_host(shop: Shop) -> None:
     # When they are to start with their hosts
     done = shop.fab("karafka.enable", code=2)
     # Then it says who would do that
     assert "fab karafka.migrate systemd" in done.stderr
 
 
-def test_the_files_are_rendered_without_a_connection(shop: Any) -> None:
+def test_the_files_are_rendered_without_a_connection(shop: Shop) -> None:
     # When a provisioning of one's own asks for the files of systemd and of logrotate
     inv = [str(Path(FAB).with_name("inv")), "-f", "fabric.json", "templates.render"]
     options: dict[str, Any] = {"cwd": shop.folder, "capture_output": True, "text": True, "timeout": 60}
@@ -79,7 +81,7 @@ def test_the_files_are_rendered_without_a_connection(shop: Any) -> None:
     assert (done.returncode, "systemd, supervisor, logrotate" in done.stderr) == (2, True)
 
 
-def test_the_doctor_is_silent_about_a_healthy_stage_and_names_what_is_not(shop: Any) -> None:
+def test_the_doctor_is_silent_about_a_healthy_stage_and_names_what_is_not(shop: Shop) -> None:
     # Given a host that is installed and runs
     only = ("--hosts", "host1")
     shop.fab("karafka.install", *only)

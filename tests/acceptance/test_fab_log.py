@@ -6,9 +6,9 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 from ops.core.deadline import Deadline
+from tests.labs.shop import Shop
 
 
 def listeners(folder: Path) -> list[int]:
@@ -25,7 +25,7 @@ def listeners(folder: Path) -> list[int]:
     return found
 
 
-def test_lines_are_followed_from_all_hosts_over_rotations_until_ctrl_c(shop: Any) -> None:
+def test_lines_are_followed_from_all_hosts_over_rotations_until_ctrl_c(shop: Shop) -> None:
     # Given processes on two hosts, each with a line in its log, that somebody follows
     shop.fab("karafka.start")
     for host in (0, 1):
@@ -56,7 +56,7 @@ def test_lines_are_followed_from_all_hosts_over_rotations_until_ctrl_c(shop: Any
     assert Deadline(20).poll(lambda: not listeners(shop.fleet.directory))
 
 
-def test_old_lines_are_left_out(shop: Any) -> None:
+def test_old_lines_are_left_out(shop: Shop) -> None:
     # Given a log with lines of last year and of now, some without a time of their own
     shop.log(0).parent.mkdir(parents=True)
     shop.log(0).write_text("2020-01-01 10:00:00,000 INFO old\nits second line\n2999-01-01T10:00:00 new\nits second\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from ops.core.identity import Identity
 from ops.node.supervisord import Supervisord
 from ops.sandbox.census import guard
 from ops.sandbox.supervisord import LocalSupervisord
+from tests.labs.shop import Shop
 
 pytestmark = pytest.mark.timeout(400)  # a dozen commands a test, on a machine that has other work
 
@@ -28,7 +28,7 @@ def server(tmp_path: Path, run_owner: Identity) -> Iterator[LocalSupervisord]:
 
 
 @pytest.fixture
-def project(shop: Any, server: LocalSupervisord) -> Any:
+def project(shop: Shop, server: LocalSupervisord) -> Shop:
     """The project, kept by that supervisord."""
     shop.supervisor = {"socket": server.socket, "conf_d": str(server.conf_d)}
     shop.settings(manager="supervisor", supervisor=shop.supervisor)
@@ -43,14 +43,14 @@ def states(server: LocalSupervisord) -> dict[str, str]:
         asked.close()
 
 
-def pids(project: Any) -> list[int]:
+def pids(project: Shop) -> list[int]:
     """Give the pids of the first host's processes, as their pidfiles have them."""
     folder = project.fleet.hosts[0].files.deploy_to / "shared/tmp/pids"
     return [int(path.read_text().split()[0]) for path in sorted(folder.glob("*.pid"))]
 
 
 def test_programs_are_installed_enabled_added_and_removed_and_none_is_touched(
-    project: Any, server: LocalSupervisord
+    project: Shop, server: LocalSupervisord
 ) -> None:
     # When the programs are installed
     project.fab("karafka.install", *ONLY)
@@ -88,7 +88,7 @@ def test_programs_are_installed_enabled_added_and_removed_and_none_is_touched(
     assert not (server.conf_d / "karafka-shop.conf").exists()
 
 
-def test_what_supervisord_cannot_read_is_taken_back(project: Any, server: LocalSupervisord) -> None:
+def test_what_supervisord_cannot_read_is_taken_back(project: Shop, server: LocalSupervisord) -> None:
     # Given an installed program, and a file of somebody else's that is broken
     project.fab("karafka.install", *ONLY)
     good = (server.conf_d / "karafka-shop.conf").read_text()
@@ -101,7 +101,9 @@ def test_what_supervisord_cannot_read_is_taken_back(project: Any, server: LocalS
     assert (server.conf_d / "karafka-shop.conf").read_text() == good
 
 
-def test_processes_are_migrated_there_and_back_and_a_broken_run_goes_on(project: Any, server: LocalSupervisord) -> None:
+def test_processes_are_migrated_there_and_back_and_a_broken_run_goes_on(
+    project: Shop, server: LocalSupervisord
+) -> None:
     # Given two plain processes, and a release that fails for the second one
     project.settings(supervisor=project.supervisor, processes=2, rollout={"settle_seconds": 0})
     project.fab("karafka.install", *ONLY)

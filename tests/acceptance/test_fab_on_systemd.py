@@ -9,12 +9,12 @@ import subprocess
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.nspawn import USER, SystemdHost
+from tests.labs.unit_shop import MakeUnitShop, UnitShop
 
 pytestmark = pytest.mark.timeout(400)  # some twenty commands a test, on a machine that has other work
 
@@ -24,7 +24,7 @@ ROOT = "/srv/shop"
 WIDE = f"{USER} ALL=(root) NOPASSWD: ALL\n"
 
 
-def follow(stage: Any, last: str, new: str) -> None:
+def follow(stage: UnitShop, last: str, new: str) -> None:
     """Follow the logs of two processes whose last line is known, let them write a new one, and end it by Ctrl-C."""
     argv = [FAB, "-f", "fabric.json", "karafka.log", "--follow", "--lines", "1"]
     out = stage.folder / "out"
@@ -47,7 +47,7 @@ def follow(stage: Any, last: str, new: str) -> None:
     assert Deadline(20).poll(lambda: stage.host.run("pgrep", "-x", "journalctl", check=False).returncode == 1)
 
 
-def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: Callable[..., Any]) -> None:
+def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: MakeUnitShop) -> None:
     # Given a host with nothing of it
     stage = unit_shop("shop", "root")
     done = stage.fab("karafka.install", "--diff")
@@ -105,7 +105,7 @@ def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: Calla
     stage.settings()
 
 
-def test_the_journal_is_followed_and_nobody_is_left_listening(unit_shop: Callable[..., Any]) -> None:
+def test_the_journal_is_followed_and_nobody_is_left_listening(unit_shop: MakeUnitShop) -> None:
     # Given processes that systemd keeps
     stage = unit_shop("shop", "root")
     stage.fab("karafka.install")
@@ -121,7 +121,7 @@ def test_the_journal_is_followed_and_nobody_is_left_listening(unit_shop: Callabl
 
 
 def test_a_deploying_user_is_told_which_rights_are_missing_and_then_migrates_its_processes(
-    unit_shop: Callable[..., Any], systemd_host: SystemdHost
+    unit_shop: MakeUnitShop, systemd_host: SystemdHost
 ) -> None:
     # Given plain processes of a user without any rights
     stage, host = unit_shop("mine", USER, manager="pidfile", systemd={"sudo": True}), systemd_host
@@ -162,7 +162,7 @@ def test_a_deploying_user_is_told_which_rights_are_missing_and_then_migrates_its
     assert "karafka-mine" not in found
 
 
-def test_a_users_own_units_need_no_root_but_linger(unit_shop: Callable[..., Any], systemd_host: SystemdHost) -> None:
+def test_a_users_own_units_need_no_root_but_linger(unit_shop: MakeUnitShop, systemd_host: SystemdHost) -> None:
     # Given a user's own units, on a host where nothing of the user goes on after its session
     stage, host = unit_shop("own", USER, systemd={"scope": "user"}), systemd_host
     host.run("loginctl", "disable-linger", USER, check=False)

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox.kafka import EmbeddedKafka
-from ops.sandbox.sandbox import Status
-from ops.sandbox.state import read_state, write_state
+from ops.sandbox.state import Status, read_state, write_state
 
 PROJECT = Path(__file__).parents[2]
 FAB = Path(sys.executable).parent / "fab"

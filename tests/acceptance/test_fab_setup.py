@@ -8,14 +8,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import ops
 from ops.fleet.setup.wheel import own_wheel
-from ops.sandbox.hosts import LocalFleet
+from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 
@@ -41,7 +40,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, ssh_hosts: Callable[..., LocalFleet]) -> Path:
+def host(tmp_path: Path, ssh_hosts: MakeHosts) -> Path:
     """A fresh host, and a project in `tmp_path` that knows it; gives its deploy_to."""
     fleet = ssh_hosts(1)
     files = fleet.hosts[0].files

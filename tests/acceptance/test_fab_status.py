@@ -20,8 +20,7 @@ from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.kafka.connection import Cluster
 from ops.kafka.members import remove_members
-from ops.sandbox.sandbox import Status
-from ops.sandbox.state import read_state
+from ops.sandbox.state import Status, read_state
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from invoke.vendor import yaml  # type: ignore[attr-defined]
@@ -21,9 +21,9 @@ from ops.core.identity import Identity
 from ops.reference.database import open_engine
 from ops.reference.resources import Resources
 from ops.sandbox.census import guard
-from ops.sandbox.sandbox import Status
-from ops.sandbox.state import read_state
+from ops.sandbox.state import Status, read_state
 from ops.sandbox.supervisord import LocalSupervisord
+from tests.labs.topics import messages_by_key
 
 BIN = Path(sys.executable).parent
 PATIENCE = 90.0
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(400)
 class Workers:
     """The sandbox's application with refreshes as jobs: on some of its hosts one server and two workers each."""
 
-    def __init__(self, sandbox: Status, folder: Path, read: Callable[..., Any], hosts: int, **more: Any) -> None:
+    def __init__(self, sandbox: Status, folder: Path, hosts: int, **more: Any) -> None:
         settings = yaml.safe_load(Path(sandbox.config).read_text())
         karafka = settings["karafka"]
         stage = karafka["stages"][karafka["stage"]]
@@ -48,7 +48,7 @@ class Workers:
         (folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
         self.names = [f"{one['host']} worker-{index}" for one in stage["hosts"] for index in (0, 1)]
         self.env: dict[str, str] = read_state(sandbox.directory)["env"]
-        self.read = partial(read, self.env["KARAFKA_BROKERS"])
+        self.read = partial(messages_by_key, self.env["KARAFKA_BROKERS"])
         self.resources = Resources(open_engine(self.env["SOURCES_DATABASE_URL"]))
 
     def run(self, *argv: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -100,16 +100,20 @@ class Workers:
         return numbers
 
 
+class MakeWorkers(Protocol):
+    """Makes fleets of workers with resources of their own, running; gives them with the resources' names."""
+
+    def __call__(self, hosts: int, prefix: str, *before: str, **more: Any) -> tuple[Workers, list[str]]: ...
+
+
 @pytest.fixture
-def workers_of(
-    sandbox: Status, tmp_path: Path, messages_by_key: Callable[..., Any]
-) -> Iterator[Callable[..., Workers]]:
+def workers_of(sandbox: Status, tmp_path: Path) -> Iterator[MakeWorkers]:
     """Make fleets of workers with resources of their own, running: `workers_of(hosts, prefix, **settings)`."""
     made: list[Workers] = []
     own: list[str] = []
 
     def start(hosts: int, prefix: str, *before: str, **more: Any) -> tuple[Workers, list[str]]:
-        workers = Workers(sandbox, tmp_path, messages_by_key, hosts, **more)
+        workers = Workers(sandbox, tmp_path, hosts, **more)
         made.append(workers)
         workers.resources.create_table()
         names = [f"{prefix}{number}" for number in range(20)]
@@ -130,7 +134,7 @@ def workers_of(
         workers.fab("karafka.stop")
 
 
-def test_workers_of_a_fleet_are_seen_restarted_warm_and_healed(workers_of: Callable[..., Any]) -> None:
+def test_workers_of_a_fleet_are_seen_restarted_warm_and_healed(workers_of: MakeWorkers) -> None:
     # Given a server and two workers, under load
     workers, names = workers_of(1, "warm")
     before = workers.seen()
@@ -175,9 +179,7 @@ def server(tmp_path: Path, run_owner: Identity) -> Iterator[LocalSupervisord]:
         yield running
 
 
-def test_workers_under_supervisor_are_programs_of_their_own(
-    server: LocalSupervisord, workers_of: Callable[..., Any]
-) -> None:
+def test_workers_under_supervisor_are_programs_of_their_own(server: LocalSupervisord, workers_of: MakeWorkers) -> None:
     # Given a host whose processes supervisord keeps, under load
     supervisor = {"socket": server.socket, "conf_d": str(server.conf_d)}
     workers, names = workers_of(1, "kept", "karafka.install", manager="supervisor", supervisor=supervisor)

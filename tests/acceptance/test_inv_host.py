@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ops.sandbox.sandbox import Status
 from ops.sandbox.shared import SharedKafka
+from ops.sandbox.state import Status
 
 BIN = Path(sys.executable).parent
 

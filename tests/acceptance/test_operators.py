@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
+from tests.labs.relays import MakeRelays, Relays
 
-Relays = Any
 PATIENCE = 90.0
 pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def relays(relays_of: Callable[..., Relays], kafka: SharedKafka) -> Relays:
+def relays(relays_of: MakeRelays, kafka: SharedKafka) -> Relays:
     """Two hosts with one process each."""
     made = relays_of(kafka, kafka.unique("relay"))
     made.start()

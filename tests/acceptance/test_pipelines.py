@@ -20,8 +20,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from ops.render.templates import folder
+from tests.labs.yard import Yard
 
-Yard = Any
 pytestmark = pytest.mark.timeout(240)
 
 SECRET = "s3cret-of-the-processes"

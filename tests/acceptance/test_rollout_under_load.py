@@ -18,8 +18,7 @@ from ops.core.brokers import Brokers
 from ops.reference.tally import count
 from ops.reference.traffic import Traffic
 from ops.sandbox.kafka import EmbeddedKafka
-from ops.sandbox.sandbox import Status
-from ops.sandbox.state import read_state, write_state
+from ops.sandbox.state import Status, read_state, write_state
 
 PROJECT = Path(__file__).parents[2]
 FAB = Path(sys.executable).parent / "fab"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,8 +11,8 @@ from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.kafka import EmbeddedKafka
+from tests.labs.relays import MakeRelays, Relays
 
-Relays = Any
 PATIENCE = 90.0
 pytestmark = pytest.mark.timeout(400)
 
@@ -30,7 +29,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Ite
 
 
 @pytest.fixture(scope="module")
-def relays(relays_of: Callable[..., Relays], broker: EmbeddedKafka) -> Relays:
+def relays(relays_of: MakeRelays, broker: EmbeddedKafka) -> Relays:
     """Two hosts with one process each."""
     return relays_of(broker, "relay")
 

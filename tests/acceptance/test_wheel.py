@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.sandbox.sandbox import Status
+from ops.sandbox.state import Status
 
 PROJECT = Path(__file__).parents[2]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.protocol import ProcessReport
 from ops.core.states import State
 from ops.node.managers.fake import Behaviour
+from tests.labs.manager_worlds import World
 
 
 def restarted(report: ProcessReport) -> ProcessReport | None:
     return report if report.state is State.RUNNING and report.restarts else None
 
 
-def test_what_was_never_started_is_stopped(world: Any) -> None:
+def test_what_was_never_started_is_stopped(world: World) -> None:
     # Given a place that was never used
     report = world.manager.status(world.spec(Behaviour.SERVES))
     # Then it is stopped, and asking was fine
@@ -23,7 +23,7 @@ def test_what_was_never_started_is_stopped(world: Any) -> None:
     assert report.restarts == 0
 
 
-def test_a_start_makes_it_run(world: Any) -> None:
+def test_a_start_makes_it_run(world: World) -> None:
     # Given a command that serves
     spec = world.spec(Behaviour.SERVES)
     # When it is started
@@ -35,7 +35,7 @@ def test_a_start_makes_it_run(world: Any) -> None:
     assert (status.state, status.pid, status.restarts) == (State.RUNNING, report.pid, 0)
 
 
-def test_a_second_start_changes_nothing(world: Any) -> None:
+def test_a_second_start_changes_nothing(world: World) -> None:
     # Given a running process
     spec = world.spec(Behaviour.SERVES)
     first = world.manager.start(spec)
@@ -45,7 +45,7 @@ def test_a_second_start_changes_nothing(world: Any) -> None:
     assert (again.ok, again.pid, again.message) == (True, first.pid, "already running")
 
 
-def test_a_stop_makes_it_end(world: Any) -> None:
+def test_a_stop_makes_it_end(world: World) -> None:
     # Given a running process
     spec = world.spec(Behaviour.SERVES)
     world.manager.start(spec)
@@ -57,14 +57,14 @@ def test_a_stop_makes_it_end(world: Any) -> None:
     assert world.manager.status(spec).state is State.STOPPED
 
 
-def test_a_stop_of_what_does_not_run_is_a_success(world: Any) -> None:
+def test_a_stop_of_what_does_not_run_is_a_success(world: World) -> None:
     # Given a place that was never used
     report = world.manager.stop(world.spec(Behaviour.SERVES))
     # Then a stop is fine
     assert (report.state, report.ok, report.message) == (State.STOPPED, True, "not running")
 
 
-def test_a_restart_is_another_process(world: Any) -> None:
+def test_a_restart_is_another_process(world: World) -> None:
     # Given a running process
     spec = world.spec(Behaviour.SERVES)
     first = world.manager.start(spec)
@@ -76,7 +76,7 @@ def test_a_restart_is_another_process(world: Any) -> None:
     assert report.message.startswith("ended after ")
 
 
-def test_a_restart_of_what_does_not_run_starts_it(world: Any) -> None:
+def test_a_restart_of_what_does_not_run_starts_it(world: World) -> None:
     # Given a place that was never used
     report = world.manager.restart(world.spec(Behaviour.SERVES))
     # Then a restart is a start
@@ -84,7 +84,7 @@ def test_a_restart_of_what_does_not_run_starts_it(world: Any) -> None:
     assert report.message.startswith("not running; ready after ")
 
 
-def test_a_command_that_exits_at_once_is_a_failed_start(world: Any) -> None:
+def test_a_command_that_exits_at_once_is_a_failed_start(world: World) -> None:
     # Given a command that exits with 3
     spec = world.spec(Behaviour.EXITS)
     # When it is started
@@ -95,7 +95,7 @@ def test_a_command_that_exits_at_once_is_a_failed_start(world: Any) -> None:
     assert report.log == ("exiting",)
 
 
-def test_a_command_that_is_never_ready_is_ended(world: Any) -> None:
+def test_a_command_that_is_never_ready_is_ended(world: World) -> None:
     # Given a command that runs and never says it is ready
     spec = world.spec(Behaviour.NEVER_READY)
     # When it is started
@@ -105,7 +105,7 @@ def test_a_command_that_is_never_ready_is_ended(world: Any) -> None:
     assert report.message.startswith("it was not ready within 2 s; ended after ")
 
 
-def test_a_process_that_ignores_term_is_killed(world: Any) -> None:
+def test_a_process_that_ignores_term_is_killed(world: World) -> None:
     # Given a process that ignores TERM
     spec = world.spec(Behaviour.IGNORES_TERM)
     world.manager.start(spec)
@@ -116,7 +116,7 @@ def test_a_process_that_ignores_term_is_killed(world: Any) -> None:
     assert re.match(r"killed after \d+\.\d s: it did not end on TERM$", report.message)
 
 
-def test_a_process_that_died_is_dead_or_restarted_by_whoever_keeps_it(world: Any) -> None:
+def test_a_process_that_died_is_dead_or_restarted_by_whoever_keeps_it(world: World) -> None:
     # Given a process killed behind the manager's back
     spec = world.spec(Behaviour.SERVES)
     first = world.manager.start(spec)
@@ -135,7 +135,7 @@ def test_a_process_that_died_is_dead_or_restarted_by_whoever_keeps_it(world: Any
     assert (report.ok, report.state, report.restarts) == (True, State.RUNNING, 1)
 
 
-def test_processes_are_apart(world: Any) -> None:
+def test_processes_are_apart(world: World) -> None:
     # Given two running processes
     one, two = world.spec(Behaviour.SERVES, 0), world.spec(Behaviour.SERVES, 1)
     world.manager.start(one)

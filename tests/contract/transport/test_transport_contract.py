@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
 from ops.fleet.transport.ssh import SSHTransport
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.ssh_fleet import MakeHosts
 
 ECHO = ("cat",)
 SPLIT = ("sh", "-c", "printf one; printf two >&2; exit 3")
@@ -61,7 +62,7 @@ def fabric_config(fleet: LocalFleet) -> Config:
 
 
 @pytest.fixture(params=["openssh", "asyncssh", "kept", "local", "fake"])
-def way(request: pytest.FixtureRequest, ssh_hosts: Callable[..., LocalFleet]) -> Iterator[Way]:
+def way(request: pytest.FixtureRequest, ssh_hosts: MakeHosts) -> Iterator[Way]:
     if request.param == "local":
         yield Way(LocalTransport(), Target("host1", "localhost"))
     elif request.param == "fake":
@@ -149,7 +150,7 @@ def test_several_threads_use_it_at_once(way: Way) -> None:
 words = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=4)
 
 
-def test_arguments_survive_the_shell_on_the_host(ssh_hosts: Callable[..., LocalFleet]) -> None:
+def test_arguments_survive_the_shell_on_the_host(ssh_hosts: MakeHosts) -> None:
     # Given a host behind a shell
     fleet = ssh_hosts(1)
     files = fleet.hosts[0].files
@@ -187,7 +188,7 @@ def test_the_fake_raises_what_its_script_says_and_notes_what_was_asked() -> None
     assert [(one.target.name, one.command, one.data) for one in transport.asked] == [("host1", ("true",), b"x")]
 
 
-def test_a_kept_connection_that_broke_is_made_anew(ssh_hosts: Callable[..., LocalFleet]) -> None:
+def test_a_kept_connection_that_broke_is_made_anew(ssh_hosts: MakeHosts) -> None:
     # Given a connection that was kept after a command, and is one still after the next
     fleet = ssh_hosts(1, "openssh")
     files = fleet.hosts[0].files

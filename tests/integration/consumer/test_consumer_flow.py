@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.sandbox.shared import SharedKafka
+from tests.labs.consumer_bench import MakeBench
 
 pytestmark = pytest.mark.kafka
 
 
-def test_every_message_is_answered_once_and_then_committed(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_every_message_is_answered_once_and_then_committed(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given 2000 messages
     bench = bench_of(kafka)
     bench.numbers(2000)
@@ -31,7 +31,7 @@ def test_every_message_is_answered_once_and_then_committed(kafka: Any, bench_of:
 
 
 def test_bad_messages_are_dead_lettered_with_the_reason_and_the_others_go_on(
-    kafka: Any, bench_of: Callable[..., Any]
+    kafka: SharedKafka, bench_of: MakeBench
 ) -> None:
     # Given good messages with bad ones between them
     bench = bench_of(kafka, partitions=1)
@@ -57,7 +57,7 @@ def test_bad_messages_are_dead_lettered_with_the_reason_and_the_others_go_on(
     assert Deadline(10).poll(lambda: bench.group().get("dead_lettered") == 5)
 
 
-def test_a_message_of_5_mb_gets_through_where_topics_allow_it(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_message_of_5_mb_gets_through_where_topics_allow_it(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given topics for messages of 8 MB
     bench = bench_of(kafka, partitions=1, config={"max.message.bytes": "8000000"})
     bench.send([{"echo": True, "sequence": 0, "text": "x" * 5_000_000}, {"sequence": 1}])
@@ -69,7 +69,7 @@ def test_a_message_of_5_mb_gets_through_where_topics_allow_it(kafka: Any, bench_
 
 
 def test_a_message_too_large_for_the_cluster_is_dead_lettered_and_the_rest_goes_on(
-    kafka: Any, bench_of: Callable[..., Any]
+    kafka: SharedKafka, bench_of: MakeBench
 ) -> None:
     # Given messages whose answers are 5 MB (the broker's limit is 1 MB) and 50 MB (more than is sent at all)
     bench = bench_of(kafka, partitions=1)
@@ -87,7 +87,7 @@ def test_a_message_too_large_for_the_cluster_is_dead_lettered_and_the_rest_goes_
         assert bench.target in reason
 
 
-def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a message of 5 MB that fails, and a dead-letter topic for messages of 1 MB
     bench = bench_of(kafka, partitions=1, config={"max.message.bytes": "8000000"})
     kafka.create_topics({bench.dead: 1})
@@ -105,7 +105,7 @@ def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value(kafka: Any
     assert Deadline(10).poll(lambda: bench.committed() == 2)
 
 
-def test_a_slow_topic_does_not_hold_up_another_one(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_slow_topic_does_not_hold_up_another_one(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a topic whose first message is held, and plenty behind it
     bench = bench_of(kafka, partitions=1)
     fast = f"{bench.name}-fast"
@@ -124,9 +124,7 @@ def test_a_slow_topic_does_not_hold_up_another_one(kafka: Any, bench_of: Callabl
     assert Deadline(10).poll(lambda: bench.committed() == 5001)
 
 
-def test_a_group_that_begins_at_the_end_misses_nothing_after_its_start(
-    kafka: Any, bench_of: Callable[..., Any]
-) -> None:
+def test_a_group_that_begins_at_the_end_misses_nothing_after_its_start(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given old messages and a consumer that begins at the end
     bench = bench_of(kafka)
     bench.numbers(50)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.notify import NotifySocket
+from ops.sandbox.shared import SharedKafka
+from tests.labs.consumer_bench import MakeBench
 
 pytestmark = pytest.mark.kafka
 
 
 def test_ready_is_said_once_every_partition_is_assigned_and_the_watchdog_is_fed(
-    kafka: Any, bench_of: Callable[..., Any], notify: NotifySocket
+    kafka: SharedKafka, bench_of: MakeBench, notify: NotifySocket
 ) -> None:
     # Given a manager that listens, with a watchdog of a second
     bench = bench_of(kafka)
@@ -44,7 +44,7 @@ def test_ready_is_said_once_every_partition_is_assigned_and_the_watchdog_is_fed(
     assert process.wait(20) == 0
 
 
-def test_a_member_without_partitions_is_ready_too(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_member_without_partitions_is_ready_too(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given one partition and a consumer that has it
     bench = bench_of(kafka, partitions=1)
     bench.start("0")
@@ -59,7 +59,7 @@ def test_a_member_without_partitions_is_ready_too(kafka: Any, bench_of: Callable
 
 
 def test_a_stalled_message_starves_the_watchdog_and_is_logged(
-    kafka: Any, bench_of: Callable[..., Any], notify: NotifySocket
+    kafka: SharedKafka, bench_of: MakeBench, notify: NotifySocket
 ) -> None:
     # Given a time limit of half a second and a message that is held
     bench = bench_of(kafka, partitions=1)
@@ -86,7 +86,7 @@ def test_a_stalled_message_starves_the_watchdog_and_is_logged(
 
 
 def test_term_finishes_the_message_in_work_commits_it_and_repeats_nothing(
-    kafka: Any, bench_of: Callable[..., Any]
+    kafka: SharedKafka, bench_of: MakeBench
 ) -> None:
     # Given slow messages in work
     bench = bench_of(kafka, partitions=2)
@@ -105,7 +105,7 @@ def test_term_finishes_the_message_in_work_commits_it_and_repeats_nothing(
     assert bench.sequences(200) == list(range(200)), bench.log("1")
 
 
-def test_usr2_drains_as_term_does_and_ends_by_that_signal(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_usr2_drains_as_term_does_and_ends_by_that_signal(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given slow messages in work
     bench = bench_of(kafka, partitions=2)
     bench.numbers(200)
@@ -120,7 +120,7 @@ def test_usr2_drains_as_term_does_and_ends_by_that_signal(kafka: Any, bench_of: 
     assert len(bench.read(bench.target, done + 1, timeout_seconds=2)) == done
 
 
-def test_a_stop_while_it_drains_for_usr2_is_no_second_one(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_stop_while_it_drains_for_usr2_is_no_second_one(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a message that is held
     bench = bench_of(kafka, partitions=1)
     gate = bench.directory / "gate"
@@ -138,7 +138,7 @@ def test_a_stop_while_it_drains_for_usr2_is_no_second_one(kafka: Any, bench_of: 
     assert bench.committed() == 1
 
 
-def test_the_status_for_people_tells_the_lag(kafka: Any, bench_of: Callable[..., Any], notify: NotifySocket) -> None:
+def test_the_status_for_people_tells_the_lag(kafka: SharedKafka, bench_of: MakeBench, notify: NotifySocket) -> None:
     # Given a message that is held, and five behind it
     bench = bench_of(kafka, partitions=1)
     gate = bench.directory / "gate"
@@ -157,7 +157,7 @@ def test_the_status_for_people_tells_the_lag(kafka: Any, bench_of: Callable[...,
     assert Deadline(20).poll(lambda: told("lag 0"))
 
 
-def test_term_twice_ends_at_once(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_term_twice_ends_at_once(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a message that is held for good
     bench = bench_of(kafka, partitions=1)
     process = bench.start()
@@ -174,7 +174,7 @@ def test_term_twice_ends_at_once(kafka: Any, bench_of: Callable[..., Any]) -> No
     assert "ending at once" in bench.log()
 
 
-def test_signals_for_people_and_for_the_next_version_do_not_end_it(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_signals_for_people_and_for_the_next_version_do_not_end_it(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a running process with a log file that was rotated away
     bench = bench_of(kafka)
     new_log = bench.directory / "rotated" / "consumer.log"
@@ -197,7 +197,7 @@ def test_signals_for_people_and_for_the_next_version_do_not_end_it(kafka: Any, b
     assert process.poll() is None
 
 
-def test_a_status_record_that_cannot_be_written_stops_nothing(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_status_record_that_cannot_be_written_stops_nothing(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a record in a folder that does not exist, and one on a full disk
     bench = bench_of(kafka)
     bench.numbers(10)
@@ -211,7 +211,7 @@ def test_a_status_record_that_cannot_be_written_stops_nothing(kafka: Any, bench_
         assert process.wait(20) == 0
 
 
-def test_a_missing_topic_is_named_and_ends_the_start_with_exit_2(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_missing_topic_is_named_and_ends_the_start_with_exit_2(kafka: SharedKafka, bench_of: MakeBench) -> None:
     bench = bench_of(kafka)
     missing = kafka.unique("nowhere")
     process = bench.start(TEST_TARGET=missing)
@@ -221,7 +221,7 @@ def test_a_missing_topic_is_named_and_ends_the_start_with_exit_2(kafka: Any, ben
 
 
 def test_without_a_broker_it_says_so_every_few_seconds_and_ends_with_exit_4(
-    kafka: Any, bench_of: Callable[..., Any]
+    kafka: SharedKafka, bench_of: MakeBench
 ) -> None:
     # Given an address where nobody listens
     bench = bench_of(kafka)
@@ -247,7 +247,7 @@ def test_without_a_broker_it_says_so_every_few_seconds_and_ends_with_exit_4(
     ],
 )
 def test_a_wrong_setting_is_named_and_ends_with_exit_2(
-    kafka: Any, bench_of: Callable[..., Any], variable: str, value: str, words: str
+    kafka: SharedKafka, bench_of: MakeBench, variable: str, value: str, words: str
 ) -> None:
     bench = bench_of(kafka)
     process = bench.start(**{variable: value})
@@ -257,9 +257,7 @@ def test_a_wrong_setting_is_named_and_ends_with_exit_2(
 
 
 @pytest.mark.parametrize("traffic", [True, False])
-def test_a_fenced_process_ends_with_exit_10_idle_or_not(
-    kafka: Any, bench_of: Callable[..., Any], traffic: bool
-) -> None:
+def test_a_fenced_process_ends_with_exit_10_idle_or_not(kafka: SharedKafka, bench_of: MakeBench, traffic: bool) -> None:
     # Given a process with an instance id
     bench = bench_of(kafka)
     first = bench.start("0", KARAFKA_INSTANCE_ID="slot-0")
@@ -277,7 +275,7 @@ def test_a_fenced_process_ends_with_exit_10_idle_or_not(
     assert Deadline(30).poll(lambda: bench.committed() == (150 if traffic else 50)), bench.log("1")
 
 
-def test_a_killed_process_loses_nothing(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_killed_process_loses_nothing(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given messages in work
     bench = bench_of(kafka)
     bench.numbers(500)

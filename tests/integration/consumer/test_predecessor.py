@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -48,7 +50,7 @@ def members(bootstrap: str, group: str) -> set[str | None]:
 
 
 def test_the_member_before_leaves_at_once_and_one_that_is_none_is_as_good(
-    kafka: Any, consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    kafka: SharedKafka, consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     from ops.consumer.predecessor import remove_predecessor
 
@@ -78,7 +80,7 @@ def test_the_member_before_leaves_at_once_and_one_that_is_none_is_as_good(
 
 
 def test_a_broker_that_does_not_answer_is_an_error_in_the_log_and_keeps_nobody_from_joining(
-    own_kafka: Callable[..., Any], consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    own_kafka: MakeKafka, consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     from ops.consumer.predecessor import remove_predecessor
 

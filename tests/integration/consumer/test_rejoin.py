@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
+from tests.labs.consumer_bench import ConsumerBench, MakeBench
 
 pytestmark = pytest.mark.kafka
 
@@ -26,7 +28,7 @@ def _stuck(coordinator: Any) -> bool:
     return bool(coordinator.rejoining and not coordinator.need_rejoin() and task is not None and task.is_done)
 
 
-def test_short_polls_get_a_member_stuck_and_the_heal_gets_it_going(kafka: Any) -> None:
+def test_short_polls_get_a_member_stuck_and_the_heal_gets_it_going(kafka: SharedKafka) -> None:
     from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
     from kafka.errors import KafkaError
     from kafka.structs import OffsetAndMetadata
@@ -75,7 +77,7 @@ def test_short_polls_get_a_member_stuck_and_the_heal_gets_it_going(kafka: Any) -
         consumer.close()
 
 
-def test_a_rejoin_that_is_kept_wanted_survives_short_polls(kafka: Any) -> None:
+def test_a_rejoin_that_is_kept_wanted_survives_short_polls(kafka: SharedKafka) -> None:
     from kafka import KafkaAdminClient, KafkaConsumer
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
 
@@ -120,7 +122,7 @@ def test_a_rejoin_that_is_kept_wanted_survives_short_polls(kafka: Any) -> None:
         consumer.close()
 
 
-def test_members_that_come_and_go_lose_and_repeat_nothing(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_members_that_come_and_go_lose_and_repeat_nothing(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given a group of one under load
     bench = bench_of(kafka, partitions=6)
     work = {"TEST_WORK_SECONDS": "0.003", "KARAFKA_SESSION_TIMEOUT_SECONDS": "10"}
@@ -143,7 +145,7 @@ def test_members_that_come_and_go_lose_and_repeat_nothing(kafka: Any, bench_of: 
     assert Deadline(10).poll(lambda: bench.group("2")["assignment"] == {bench.source: list(range(6))})
 
 
-def _settled(bench: Any) -> dict[str, Any]:
+def _settled(bench: ConsumerBench) -> dict[str, Any]:
     """Wait until two members have agreed for longer than their records take; gives what the second one says."""
     since, last = time.monotonic(), None
 
@@ -159,7 +161,7 @@ def _settled(bench: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_static_member_comes_back_without_a_rebalance(kafka: Any, bench_of: Callable[..., Any]) -> None:
+def test_a_static_member_comes_back_without_a_rebalance(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given two static members
     bench = bench_of(kafka)
     for slot in "01":
@@ -181,9 +183,7 @@ def test_a_static_member_comes_back_without_a_rebalance(kafka: Any, bench_of: Ca
     assert bench.sequences(100) == list(range(100))
 
 
-def test_a_broker_that_is_gone_for_a_while_costs_nothing(
-    own_kafka: Callable[..., Any], bench_of: Callable[..., Any]
-) -> None:
+def test_a_broker_that_is_gone_for_a_while_costs_nothing(own_kafka: MakeKafka, bench_of: MakeBench) -> None:
     # Given messages in work
     broker = own_kafka()
     bench = bench_of(broker)

@@ -6,11 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fabric import Config
@@ -21,9 +20,8 @@ from ops.core.protocol import PROTOCOL, Event, Verb
 from ops.core.states import State
 from ops.fleet.report import Kind, Outcome, Report
 from ops.fleet.rollout import carry_out
-
-Fleet = Any
-MakeFleet = Callable[..., Fleet]
+from ops.sandbox.host import LocalHost
+from tests.labs.ssh_fleet import MakeFleet, SSHFleet
 
 
 class Quiet:
@@ -42,7 +40,7 @@ class Quiet:
         pass
 
 
-def status(fleet: Fleet, **more: object) -> Report:
+def status(fleet: SSHFleet, **more: object) -> Report:
     return carry_out(fleet.plan(Verb.STATUS, **more), fleet.transport(), Quiet())
 
 
@@ -296,7 +294,7 @@ def test_a_port_where_nobody_speaks_ssh(fleet: MakeFleet) -> None:
     check_second_host_alone_answers(report, Kind.UNREACHABLE, "no answer within 4 s")
 
 
-def jump_config(made: Fleet, jump: str) -> Config:
+def jump_config(made: SSHFleet, jump: str) -> Config:
     from paramiko.config import SSHConfig
 
     first, second = (host.files for host in made.hosts)
@@ -365,7 +363,7 @@ def test_asking_hosts_leaves_fabrics_shared_configuration_as_it_is(fleet: MakeFl
     assert made.config._modifications == before
 
 
-def _entry(host: Any) -> dict[str, object]:
+def _entry(host: LocalHost) -> dict[str, object]:
     files = host.files
     place = {"address": files.address, "port": files.port, "user": files.user}
     return {"host": host.name, **place, "deploy_to": str(files.deploy_to)}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import psutil
 import pytest
@@ -19,11 +17,10 @@ from ops.fleet.conversation import ask
 from ops.fleet.plan import HostAction
 from ops.fleet.transport.ssh import SSHTransport
 from ops.fleet.transport.staying import STAY, StayingAgents
+from tests.labs.ssh_fleet import MakeFleet, SSHFleet
 
-Fleet = Any
 
-
-def agents(fleet: Fleet) -> set[int]:
+def agents(fleet: SSHFleet) -> set[int]:
     """Give the agents that stay, as children of this fleet's servers."""
     mark, found = str(fleet.local.directory), set()
     for process in psutil.process_iter(["pid", "cmdline"]):
@@ -34,13 +31,13 @@ def agents(fleet: Fleet) -> set[int]:
     return found
 
 
-def prepared(fleets: Callable[..., Fleet]) -> tuple[Fleet, StayingAgents, HostAction]:
+def prepared(fleets: MakeFleet) -> tuple[SSHFleet, StayingAgents, HostAction]:
     fleet = fleets(1, "openssh")
     ssh = SSHTransport(fleet.config, str(fleet.local.known_hosts), fleet.timeout, keep=True)
     return fleet, StayingAgents(ssh), fleet.plan(Verb.STATUS).batches[0][0]
 
 
-def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(fleet: Callable[..., Fleet]) -> None:
+def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(fleet: MakeFleet) -> None:
     # Given an agent that has answered
     there, transport, action = prepared(fleet)
     first = ask(transport, action, lambda _: None)
@@ -60,7 +57,7 @@ def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(
             following.result(30)
 
 
-def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(fleet: Callable[..., Fleet]) -> None:
+def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(fleet: MakeFleet) -> None:
     # Given an agent that stayed, frozen
     there, transport, action = prepared(fleet)
     ask(transport, action, lambda _: None)
@@ -81,7 +78,7 @@ def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(f
     assert ask(transport, action, lambda _: None).processes
 
 
-def test_an_agent_that_dies_at_work_is_told_and_its_request_is_not_put_again(fleet: Callable[..., Fleet]) -> None:
+def test_an_agent_that_dies_at_work_is_told_and_its_request_is_not_put_again(fleet: MakeFleet) -> None:
     # Given an agent that stayed
     there, transport, action = prepared(fleet)
     ask(transport, action, lambda _: None)
@@ -100,7 +97,7 @@ def test_an_agent_that_dies_at_work_is_told_and_its_request_is_not_put_again(fle
     assert not agents(there)
 
 
-def test_what_is_no_request_ends_the_agent(fleet: Callable[..., Fleet]) -> None:
+def test_what_is_no_request_ends_the_agent(fleet: MakeFleet) -> None:
     # Given an agent
     there, transport, action = prepared(fleet)
     said: list[bytes] = []
@@ -112,7 +109,7 @@ def test_what_is_no_request_ends_the_agent(fleet: Callable[..., Fleet]) -> None:
     assert Deadline(10).poll(lambda: not agents(there))
 
 
-def test_a_connection_takes_the_cipher_that_costs_an_upload_least(fleet: Callable[..., Fleet]) -> None:
+def test_a_connection_takes_the_cipher_that_costs_an_upload_least(fleet: MakeFleet) -> None:
     # Given a host whose server has all ciphers
     there = fleet(1, "openssh")
     ssh = SSHTransport(there.config, str(there.local.known_hosts), there.timeout)

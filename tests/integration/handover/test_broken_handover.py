@@ -13,9 +13,10 @@ from ops.core.identity import Identity
 from ops.core.locks import Byte
 from ops.core.protocol import Verb
 from ops.core.states import State, exit_code_of_states
+from tests.labs.handover_lab import HandoverLab
 
 
-def heals(lab, *, repeats: bool = False) -> None:
+def heals(lab: HandoverLab, *, repeats: bool = False) -> None:
     """Hold that a second restart works, that nothing was lost, and that nothing is left over."""
     report = lab.one(Verb.RESTART)
     assert report.ok, f"{report}\n{lab.log()}"
@@ -31,7 +32,7 @@ def kill(process: Identity) -> None:
     assert Deadline(20).poll(lambda: not process.alive())
 
 
-def test_an_agent_killed_before_the_request_changes_nothing_about_the_handover(lab) -> None:
+def test_an_agent_killed_before_the_request_changes_nothing_about_the_handover(lab: HandoverLab) -> None:
     # Given a replacement that prepares itself
     old = lab.until_running()
     generation = lab.generation()
@@ -50,7 +51,7 @@ def test_an_agent_killed_before_the_request_changes_nothing_about_the_handover(l
     heals(lab)
 
 
-def test_an_agent_killed_after_the_request_changes_nothing_about_the_handover(lab) -> None:
+def test_an_agent_killed_after_the_request_changes_nothing_about_the_handover(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch
     old = lab.until_running()
     lab.hold()
@@ -69,7 +70,7 @@ def test_an_agent_killed_after_the_request_changes_nothing_about_the_handover(la
     heals(lab)
 
 
-def test_a_cut_connection_leaves_the_agent_at_work(lab) -> None:
+def test_a_cut_connection_leaves_the_agent_at_work(lab: HandoverLab) -> None:
     # Given an agent in the middle of a handover
     old = lab.until_running()
     lab.hold()
@@ -88,7 +89,7 @@ def test_a_cut_connection_leaves_the_agent_at_work(lab) -> None:
     heals(lab)
 
 
-def test_a_standby_killed_before_it_is_warm_is_tried_once_more(lab) -> None:
+def test_a_standby_killed_before_it_is_warm_is_tried_once_more(lab: HandoverLab) -> None:
     # Given a replacement that prepares itself
     old = lab.until_running()
     (lab.root / "hang").touch()
@@ -107,7 +108,7 @@ def test_a_standby_killed_before_it_is_warm_is_tried_once_more(lab) -> None:
     heals(lab)
 
 
-def test_a_standby_killed_after_it_was_warm_leaves_the_owner_at_work(lab) -> None:
+def test_a_standby_killed_after_it_was_warm_leaves_the_owner_at_work(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch
     old = lab.until_running()
     lab.hold()
@@ -125,7 +126,7 @@ def test_a_standby_killed_after_it_was_warm_leaves_the_owner_at_work(lab) -> Non
     heals(lab)
 
 
-def test_a_standby_killed_after_it_was_warm_is_tried_once_more(lab) -> None:
+def test_a_standby_killed_after_it_was_warm_is_tried_once_more(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch
     old = lab.until_running()
     lab.hold()
@@ -144,7 +145,7 @@ def test_a_standby_killed_after_it_was_warm_is_tried_once_more(lab) -> None:
     heals(lab)
 
 
-def test_old_new_and_agent_killed_leave_a_dead_slot_that_a_start_heals(lab) -> None:
+def test_old_new_and_agent_killed_leave_a_dead_slot_that_a_start_heals(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch
     old = Identity.of(lab.until_running())
     lab.hold()
@@ -166,7 +167,7 @@ def test_old_new_and_agent_killed_leave_a_dead_slot_that_a_start_heals(lab) -> N
     heals(lab, repeats=True)
 
 
-def test_an_owner_killed_while_it_drains_is_replaced_at_once(lab) -> None:
+def test_an_owner_killed_while_it_drains_is_replaced_at_once(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch
     old = Identity.of(lab.until_running())
     lab.hold()
@@ -184,7 +185,7 @@ def test_an_owner_killed_while_it_drains_is_replaced_at_once(lab) -> None:
     heals(lab, repeats=True)
 
 
-def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(lab) -> None:
+def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(lab: HandoverLab) -> None:
     # Given an owner that is frozen
     old = Identity.of(lab.until_running())
     old.send(signal.SIGSTOP)
@@ -199,7 +200,7 @@ def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(la
     heals(lab, repeats=True)
 
 
-def test_a_release_that_raises_at_import_never_touches_the_owner(lab) -> None:
+def test_a_release_that_raises_at_import_never_touches_the_owner(lab: HandoverLab) -> None:
     # Given a new release that is broken
     old = lab.until_running()
     (lab.root / "raise").touch()
@@ -219,7 +220,7 @@ def test_a_release_that_raises_at_import_never_touches_the_owner(lab) -> None:
     heals(lab)
 
 
-def test_a_replacement_that_never_gets_warm_is_ended_and_the_owner_never_notices(lab) -> None:
+def test_a_replacement_that_never_gets_warm_is_ended_and_the_owner_never_notices(lab: HandoverLab) -> None:
     # Given a new release that hangs at its start
     old = lab.until_running()
     (lab.root / "hang").touch()
@@ -237,7 +238,7 @@ def test_a_replacement_that_never_gets_warm_is_ended_and_the_owner_never_notices
     heals(lab)
 
 
-def test_two_restarts_at_once_come_one_after_the_other(lab) -> None:
+def test_two_restarts_at_once_come_one_after_the_other(lab: HandoverLab) -> None:
     # Given two operators
     old = lab.until_running()
     generation = lab.generation()
@@ -253,7 +254,7 @@ def test_two_restarts_at_once_come_one_after_the_other(lab) -> None:
     heals(lab)
 
 
-def test_a_successor_killed_before_it_was_ready_is_replaced_by_a_plain_start(lab) -> None:
+def test_a_successor_killed_before_it_was_ready_is_replaced_by_a_plain_start(lab: HandoverLab) -> None:
     # Given a replacement that is frozen while the owner finishes its batch
     old = Identity.of(lab.until_running())
     lab.hold()
@@ -276,7 +277,7 @@ def test_a_successor_killed_before_it_was_ready_is_replaced_by_a_plain_start(lab
     heals(lab)
 
 
-def test_a_stop_in_the_middle_of_a_handover_stops_both(lab) -> None:
+def test_a_stop_in_the_middle_of_a_handover_stops_both(lab: HandoverLab) -> None:
     # Given an owner that was asked, and finishes its batch, and nobody who looks after the handover
     lab.until_running()
     lab.hold()
@@ -299,7 +300,7 @@ def test_a_stop_in_the_middle_of_a_handover_stops_both(lab) -> None:
 
 
 @pytest.mark.parametrize("change", [{"standby": "off"}, {"readiness": "alive"}])
-def test_without_a_standby_it_is_stopped_and_started(lab, change) -> None:
+def test_without_a_standby_it_is_stopped_and_started(lab: HandoverLab, change: dict[str, object]) -> None:
     # Given a process that could hand over
     old = lab.until_running()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.gate import Gate, Terms
@@ -16,18 +14,19 @@ from ops.core.verdict import Judgement, Verdict
 from ops.kafka.connection import Cluster
 from ops.kafka.groups import observe
 from ops.node.managers.pidfile import PidfileManager
+from tests.labs.handover_lab import HandoverLab, MakeHandoverLab
 
 RATE = 100
 PATIENCE = 30.0
 
 
-def processes(lab: Any) -> tuple[Process, ...]:
+def processes(lab: HandoverLab) -> tuple[Process, ...]:
     """Give the processes as they are by their own word, in the order of the rollout."""
     reports = [(spec, PidfileManager().status(spec)) for spec in lab.specs]
     return tuple(Process.of("h1", report, spec.env["KARAFKA_INSTANCE_ID"], (lab.name,)) for spec, report in reports)
 
 
-def passes(lab: Any, cluster: Cluster, terms: Terms) -> None:
+def passes(lab: HandoverLab, cluster: Cluster, terms: Terms) -> None:
     """Hold that the gate passes: members, owners, progress, and own assignments against the brokers'."""
     gate, seen = Gate(terms), list[Judgement]()
 
@@ -39,7 +38,7 @@ def passes(lab: Any, cluster: Cluster, terms: Terms) -> None:
     assert Deadline(PATIENCE).poll(look, every=0.1), f"{seen[-1]}\n{lab.log(0)}\n{lab.log(1)}"
 
 
-def roll(lab: Any, *topics: str, standby: str = "auto") -> SubscriptionChange:
+def roll(lab: HandoverLab, *topics: str, standby: str = "auto") -> SubscriptionChange:
     """Roll a release out that reads these topics, as the plan says: slot after slot, a gate after each."""
     lab.deploy(*topics)
     described = lab.answer(lab.agent(Verb.DESCRIBE, lab.specs[0]))[1].described
@@ -62,7 +61,7 @@ def roll(lab: Any, *topics: str, standby: str = "auto") -> SubscriptionChange:
     return change
 
 
-def test_an_added_topic_is_owned_after_the_rollout_and_given_up_by_the_rollback(lab_of: Callable[..., Any]) -> None:
+def test_an_added_topic_is_owned_after_the_rollout_and_given_up_by_the_rollback(lab_of: MakeHandoverLab) -> None:
     # Given two processes at work on one topic, and messages that wait on another
     lab = lab_of(processes=2, partitions=4)
     lab.settled_generation()
@@ -87,7 +86,7 @@ def test_an_added_topic_is_owned_after_the_rollout_and_given_up_by_the_rollback(
 
 
 def test_a_removed_topic_is_owned_by_nobody_and_the_rollback_reads_on_where_it_ended(
-    lab_of: Callable[..., Any],
+    lab_of: MakeHandoverLab,
 ) -> None:
     # Given two processes at work on two topics
     lab = lab_of(processes=2, partitions=4, more=("more",))
@@ -107,7 +106,7 @@ def test_a_removed_topic_is_owned_by_nobody_and_the_rollback_reads_on_where_it_e
     lab.assert_nothing_left()
 
 
-def test_topics_change_by_stop_and_start_too(lab_of: Callable[..., Any]) -> None:
+def test_topics_change_by_stop_and_start_too(lab_of: MakeHandoverLab) -> None:
     # Given two processes at work on two topics
     lab = lab_of(processes=2, partitions=4, more=("old",))
     lab.create_topic("new", 4)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
 from xml.etree import ElementTree
 
 from ops.core.deadline import Deadline
@@ -19,6 +17,7 @@ from ops.fleet.transport.local import LocalTransport
 from ops.kafka.connection import Cluster
 from ops.kafka.groups import observe
 from ops.render.timeline import timeline
+from tests.labs.handover_lab import HandoverLab, MakeHandoverLab
 
 AGENT = (sys.executable, "-P", "-m", "ops.node")
 
@@ -29,13 +28,13 @@ def told(chronicle: Chronicle, verb: Verb, *specs: ProcessSpec) -> Response:
     return ask(LocalTransport(), action, lambda event: chronicle.event("h1", event))
 
 
-def processed(lab: Any) -> int:
+def processed(lab: HandoverLab) -> int:
     """Count what the processes say that they have done."""
     groups = [(report.consumer or {}).get("groups", {}).get(lab.name, {}) for report in lab.ask(Verb.STATUS)]
     return sum(group.get("processed", 0) for group in groups)
 
 
-def test_the_evidence_of_warm_restarts_tells_what_the_answers_tell(lab_of: Callable[..., Any]) -> None:
+def test_the_evidence_of_warm_restarts_tells_what_the_answers_tell(lab_of: MakeHandoverLab) -> None:
     # Given two processes at work on four partitions, undisturbed for a while
     lab = lab_of(processes=2, partitions=4)
     generation = lab.settled_generation()

@@ -6,6 +6,7 @@ import pytest
 
 from ops.core.locks import Byte
 from ops.core.protocol import Verb
+from tests.labs.handover_lab import MakeHandoverLab
 
 RATE = 300
 ROUNDS = 10  # of two slots each
@@ -13,7 +14,7 @@ ROUNDS = 10  # of two slots each
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_twenty_restarts_under_load_lose_repeat_and_leave_nothing(lab_of) -> None:
+def test_twenty_restarts_under_load_lose_repeat_and_leave_nothing(lab_of: MakeHandoverLab) -> None:
     # Given two processes on six partitions under 300 messages a second
     lab = lab_of(processes=2, partitions=6)
     lab.traffic(RATE)

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from ops.core.identity import Identity
 from ops.core.keeping import Keeping
 from ops.core.protocol import Verb
 from ops.core.states import State
-from ops.sandbox.census import guard
 from ops.sandbox.supervisord import LocalSupervisord
+from tests.labs.handover_lab import HandoverLab, MakeHandoverLab
 
 
-@pytest.fixture
-def supervisord(tmp_path: Path, run_owner: Identity) -> Iterator[LocalSupervisord]:
-    with LocalSupervisord(tmp_path / "supervisord") as server:
-        guard(server.folder, run_owner)
-        yield server
-
-
-def test_a_rolling_restart_under_traffic(lab_of: Callable[..., Any], supervisord: LocalSupervisord) -> None:
+def test_a_rolling_restart_under_traffic(lab_of: MakeHandoverLab, supervisord: LocalSupervisord) -> None:
     # Given two processes at work, kept by supervisor
-    def keep(lab: Any) -> Keeping:
+    def keep(lab: HandoverLab) -> Keeping:
         supervisord.install(lab.name, lab.specs, watchdog_seconds=30.0)
         return supervisord.keeping(lab.name)
 

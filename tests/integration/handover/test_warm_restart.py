@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ops.core.protocol import Verb
 from ops.core.states import State
+from tests.labs.handover_lab import HandoverLab
 
 
-def test_a_restart_hands_over_to_a_warm_process(lab) -> None:
+def test_a_restart_hands_over_to_a_warm_process(lab: HandoverLab) -> None:
     # Given a process at work, which says that it can hand over
     before = lab.one(Verb.STATUS)
     assert before.consumer["handover"] == 1

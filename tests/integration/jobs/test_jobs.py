@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.sandbox.shared import SharedKafka
+from tests.labs.jobs_lab import JobsLab, MakeJobsLab
 
 pytestmark = pytest.mark.kafka
 
 
-def test_messages_become_jobs_that_run_one_at_a_time_for_each_key(lab: Any) -> None:
+def test_messages_become_jobs_that_run_one_at_a_time_for_each_key(lab: JobsLab) -> None:
     # Given a server that enqueues, and a worker
     lab.worker("server", command=("server",))
     lab.worker("0")
@@ -39,7 +39,7 @@ def test_messages_become_jobs_that_run_one_at_a_time_for_each_key(lab: Any) -> N
     assert (lab.group()["dead_lettered"], lab.group()["backlog"]) == (3, 0)
 
 
-def test_a_drain_finishes_what_runs_and_the_next_worker_repeats_nothing(lab: Any) -> None:
+def test_a_drain_finishes_what_runs_and_the_next_worker_repeats_nothing(lab: JobsLab) -> None:
     # Given a worker at many jobs, one of them a long one at the head of the queue
     lab.enqueue(1, 1, wait=str(lab.directory / "gate"))
     lab.enqueue(60, 6, seconds=0.05)
@@ -57,7 +57,7 @@ def test_a_drain_finishes_what_runs_and_the_next_worker_repeats_nothing(lab: Any
     assert set(lab.assert_no_overlap({}).values()) == {1}
 
 
-def test_a_job_past_its_time_limit_blocks_its_own_key_and_is_told(lab: Any) -> None:
+def test_a_job_past_its_time_limit_blocks_its_own_key_and_is_told(lab: JobsLab) -> None:
     # Given a job that hangs, and a limit of a second
     lab.enqueue(2, 1, wait=str(lab.directory / "never"))
     process = lab.worker(KARAFKA_MESSAGE_TIMEOUT_SECONDS="1")
@@ -74,7 +74,7 @@ def test_a_job_past_its_time_limit_blocks_its_own_key_and_is_told(lab: Any) -> N
 
 
 def test_a_jobs_topic_with_too_few_partitions_is_refused_and_added_ones_change_nothing(
-    kafka: Any, lab_of: Callable[..., Any]
+    kafka: SharedKafka, lab_of: MakeJobsLab
 ) -> None:
     # Given a topic of four partitions, and an app that uses eight
     lab = lab_of(kafka)
@@ -92,7 +92,7 @@ def test_a_jobs_topic_with_too_few_partitions_is_refused_and_added_ones_change_n
     assert set(lab.assert_no_overlap({}).values()) == {1}
 
 
-def test_commits_of_another_tool_are_begun_at_their_offset(lab: Any) -> None:
+def test_commits_of_another_tool_are_begun_at_their_offset(lab: JobsLab) -> None:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.structs import OffsetAndMetadata
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from tests.labs.brokers import MakeKafka
+from tests.labs.jobs_lab import JobsLab, MakeJobsLab
 
 pytestmark = pytest.mark.kafka
 
 
-def kill(process: Any) -> tuple[int, float]:
+def kill(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     """Kill a process; gives its pid, and when it was gone."""
     process.kill()
     process.wait(10)
     return process.pid, time.monotonic()
 
 
-def test_an_outage_of_all_workers_leaves_no_overlap_and_nothing_lost(lab: Any) -> None:
+def test_an_outage_of_all_workers_leaves_no_overlap_and_nothing_lost(lab: JobsLab) -> None:
     # Given two workers at many jobs
     lab.enqueue(100, 20, seconds=0.1)
     workers = [lab.worker(slot, KARAFKA_INSTANCE_ID=slot) for slot in ("0", "1")]
@@ -46,7 +47,7 @@ def test_an_outage_of_all_workers_leaves_no_overlap_and_nothing_lost(lab: Any) -
     assert len([n for n in again if n in ended]) <= 2 * 16, again
 
 
-def test_a_worker_killed_again_and_again_delays_its_own_keys_alone(lab: Any) -> None:
+def test_a_worker_killed_again_and_again_delays_its_own_keys_alone(lab: JobsLab) -> None:
     # Given two workers under load
     lab.enqueue(400, 40, seconds=0.05)
     lab.worker("0", KARAFKA_INSTANCE_ID="0")
@@ -67,7 +68,7 @@ def test_a_worker_killed_again_and_again_delays_its_own_keys_alone(lab: Any) -> 
     assert not [one for one in lab.notes() if one["what"].startswith("gave up")]
 
 
-def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(lab: Any) -> None:
+def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(lab: JobsLab) -> None:
     # Given a job that ends its process, among others
     lab.enqueue(20, 20, seconds=0.05)
     lab.enqueue(1, 1, die=True)
@@ -91,7 +92,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_its_neighbours_are_not(lab:
     assert {one["n"] for one in lab.notes("end")} == set(range(41)) - {20}
 
 
-def test_a_frozen_worker_is_fenced_and_its_jobs_are_done_by_the_other(lab: Any) -> None:
+def test_a_frozen_worker_is_fenced_and_its_jobs_are_done_by_the_other(lab: JobsLab) -> None:
     # Given two workers without instance ids, one of which freezes for longer than its session
     frozen = lab.worker("0", KARAFKA_SESSION_TIMEOUT_SECONDS="6")
     lab.worker("1", KARAFKA_SESSION_TIMEOUT_SECONDS="6")
@@ -115,9 +116,7 @@ def test_a_frozen_worker_is_fenced_and_its_jobs_are_done_by_the_other(lab: Any) 
     assert sorted(begun) == list(range(80, 96))
 
 
-def test_a_broker_that_is_away_stops_nothing_for_good(
-    own_kafka: Callable[..., Any], lab_of: Callable[..., Any]
-) -> None:
+def test_a_broker_that_is_away_stops_nothing_for_good(own_kafka: MakeKafka, lab_of: MakeJobsLab) -> None:
     # Given a worker at many jobs
     broker = own_kafka()
     lab = lab_of(broker)

@@ -7,25 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from tests.labs.jobs_lab import PROGRAMS, JobsLab
 
 pytestmark = pytest.mark.kafka
 
-HERE = Path(__file__).parent
 
-
-def inv(lab: Any, *arguments: str) -> str:
+def inv(lab: JobsLab, *arguments: str) -> str:
     """Run inv as a user does, with the lab's app."""
     environ = {
         "KARAFKA_BROKERS": lab.bootstrap,
         "KARAFKA_APP": "jobs_app:app",
         "TEST_APP": lab.name,
         "TEST_NOTES": str(lab.notes_file),
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": str(PROGRAMS),
     }
     (lab.directory / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
     done = subprocess.run(
@@ -41,7 +39,7 @@ def inv(lab: Any, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again(lab: Any) -> None:
+def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again(lab: JobsLab) -> None:
     # Given jobs on four keys, the first of which waits, one that fails for good, and one that is no job
     gate = lab.directory / "gate"
     lab.enqueue(1, 1, wait=str(gate))

@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,8 @@ from ops.reference.lifecycle import Stage
 from ops.reference.resources import Resources
 from ops.reference.sources import background
 from ops.sandbox.remote import RemoteServer
+from tests.labs.brokers import MakeKafka
+from tests.labs.topics import messages_by_key
 
 pytestmark = pytest.mark.kafka
 
@@ -30,9 +31,9 @@ PATIENCE = 60.0
 class Sources:
     """The app's processes on a broker and a database of a test's own."""
 
-    def __init__(self, bootstrap: str, directory: Path, remote: RemoteServer, read: Callable[..., Any]) -> None:
+    def __init__(self, bootstrap: str, directory: Path, remote: RemoteServer) -> None:
         self.directory, self.remote = directory, remote
-        self.read = partial(read, bootstrap)
+        self.read = partial(messages_by_key, bootstrap)
         url = f"sqlite:///{directory}/sources.db"
         self.environ = {
             "KARAFKA_BROKERS": bootstrap,
@@ -80,11 +81,11 @@ class Sources:
 
 
 @pytest.fixture
-def sources(own_kafka: Callable[..., Any], tmp_path: Path, messages_by_key: Callable[..., Any]) -> Iterator[Sources]:
+def sources(own_kafka: MakeKafka, tmp_path: Path) -> Iterator[Sources]:
     broker = own_kafka()
     broker.create_topics(dict.fromkeys((name for name in background.topic_names() if "." not in name), 4))
     with RemoteServer() as remote:
-        made = Sources(broker.bootstrap, tmp_path, remote, messages_by_key)
+        made = Sources(broker.bootstrap, tmp_path, remote)
         yield made
         made.close()
 

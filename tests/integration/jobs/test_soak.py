@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ops.core.deadline import Deadline
+from tests.labs.jobs_lab import JobsLab
 
 pytestmark = [pytest.mark.kafka, pytest.mark.soak, pytest.mark.timeout(400)]
 
@@ -19,7 +20,7 @@ KEYS = 30
 
 
 @contextmanager
-def jobs_coming(lab: Any) -> Iterator[None]:
+def jobs_coming(lab: JobsLab) -> Iterator[None]:
     """Enqueue 100 jobs a second of 30 resources meanwhile."""
     stop = threading.Event()
 
@@ -36,15 +37,15 @@ def jobs_coming(lab: Any) -> Iterator[None]:
         thread.join(30)
 
 
-def begins_of(lab: Any, pid: int) -> list[dict[str, Any]]:
+def begins_of(lab: JobsLab, pid: int) -> list[dict[str, Any]]:
     return [one for one in lab.notes("begin") if one["pid"] == pid]
 
 
-def at_work(lab: Any, pid: int, jobs: int = 5) -> bool:
+def at_work(lab: JobsLab, pid: int, jobs: int = 5) -> bool:
     return bool(Deadline(30).poll(lambda: len(begins_of(lab, pid)) >= jobs, every=0.02))
 
 
-def test_one_of_three_workers_killed_ten_times_goes_on_as_soon_as_it_is_back(lab: Any) -> None:
+def test_one_of_three_workers_killed_ten_times_goes_on_as_soon_as_it_is_back(lab: JobsLab) -> None:
     # Given three workers while jobs keep coming
     workers = {slot: lab.worker(slot, KARAFKA_INSTANCE_ID=slot) for slot in "012"}
     for slot in workers:
@@ -73,7 +74,7 @@ def test_one_of_three_workers_killed_ten_times_goes_on_as_soon_as_it_is_back(lab
     assert not [one for one in lab.notes() if one["what"].startswith("gave up")]
 
 
-def test_the_keys_of_a_worker_that_never_comes_back_go_on_with_the_others_when_its_session_ends(lab: Any) -> None:
+def test_the_keys_of_a_worker_that_never_comes_back_go_on_with_the_others_when_its_session_ends(lab: JobsLab) -> None:
     # Given three workers without instance ids while jobs keep coming
     workers = [lab.worker(slot, KARAFKA_SESSION_TIMEOUT_SECONDS=f"{SESSION_SECONDS:g}") for slot in "012"]
     for slot in "012":

@@ -6,21 +6,18 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.core.protocol import ProcessReport, ProcessSpec, Request, Response, Verb, decode_line
 from ops.core.slot import Slot, SlotFiles
 from ops.core.states import State
+from tests.labs.jobs_lab import PROGRAMS, JobsLab
 
 pytestmark = pytest.mark.kafka
 
-HERE = Path(__file__).parent
 
-
-def spec_of(lab: Any, index: int) -> ProcessSpec:
+def spec_of(lab: JobsLab, index: int) -> ProcessSpec:
     slot = Slot("worker", index)
     (lab.directory / "shared").mkdir(exist_ok=True)
     return ProcessSpec(
@@ -32,7 +29,7 @@ def spec_of(lab: Any, index: int) -> ProcessSpec:
             "KARAFKA_BROKERS": lab.bootstrap,
             "KARAFKA_APP": "jobs_app:app",
             "KARAFKA_INSTANCE_ID": slot.instance_id(lab.name, "h1"),
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": str(PROGRAMS),
             "TEST_APP": lab.name,
             "TEST_NOTES": str(lab.notes_file),
         },
@@ -56,7 +53,7 @@ def ask(verb: Verb, specs: tuple[ProcessSpec, ...], *, at_once: bool = True) -> 
     return response.processes
 
 
-def test_workers_hand_over_under_load_without_overlap_and_nothing_runs_twice(lab: Any) -> None:
+def test_workers_hand_over_under_load_without_overlap_and_nothing_runs_twice(lab: JobsLab) -> None:
     # Given two workers under load
     specs = tuple(spec_of(lab, index) for index in range(2))
     try:

@@ -27,13 +27,13 @@ from ops.core.standing import Process
 from ops.core.states import State
 from ops.core.subscriptions import subscription_changes
 from ops.core.verdict import Cause, Judgement, Verdict
-from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.ports import free_port
 from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
+from tests.labs.group_members import Heartbeat, MakeWorker
 
 pytestmark = pytest.mark.kafka
 
-Work = Callable[..., Any]
 TIMEOUT_SECONDS = 10.0
 
 
@@ -106,7 +106,7 @@ def _told(told: list[Judgement], cause: Cause) -> bool:
 
 
 def test_the_gate_waits_for_a_slow_joiner_and_names_it(
-    kafka: SharedKafka, work: Work, pool: ThreadPoolExecutor
+    kafka: SharedKafka, work: MakeWorker, pool: ThreadPoolExecutor
 ) -> None:
     # Given two expected members of a group, of which one has joined
     topic, group = kafka.unique("topic"), kafka.unique("group")
@@ -130,7 +130,7 @@ def test_the_gate_waits_for_a_slow_joiner_and_names_it(
 
 
 def test_a_member_that_joins_and_never_commits_is_refused(
-    kafka: SharedKafka, work: Work, traffic: Callable[..., None]
+    kafka: SharedKafka, work: MakeWorker, traffic: Callable[..., None]
 ) -> None:
     # Given a stable group whose only member fetches and commits nothing
     topic, group = kafka.unique("topic"), kafka.unique("group")
@@ -147,7 +147,7 @@ def test_a_member_that_joins_and_never_commits_is_refused(
 
 
 def test_a_wedged_partition_beside_an_idle_and_a_busy_one_is_named_alone(
-    kafka: SharedKafka, work: Work, traffic: Callable[..., None]
+    kafka: SharedKafka, work: MakeWorker, traffic: Callable[..., None]
 ) -> None:
     # Given a member that has worked on all partitions, and stands still in the first one now
     topic, group = kafka.unique("topic"), kafka.unique("group")
@@ -184,7 +184,7 @@ def _lag(bootstrap: str, group: str, topic: str, number: int) -> int:
     return next((one.lag or 0 for one in seen.progress if one.partition == (topic, number)), 0)
 
 
-def test_an_unmanaged_consumer_is_refused_and_another_apps_member_is_not(kafka: SharedKafka, work: Work) -> None:
+def test_an_unmanaged_consumer_is_refused_and_another_apps_member_is_not(kafka: SharedKafka, work: MakeWorker) -> None:
     # Given a group that two apps share, each with a topic of its own
     topic, other, group = kafka.unique("topic"), kafka.unique("other"), kafka.unique("group")
     kafka.create_topics({topic: 2, other: 1})
@@ -212,7 +212,7 @@ def test_an_unmanaged_consumer_is_refused_and_another_apps_member_is_not(kafka: 
     assert [one.cause for one in forced.overruled] == [Cause.STRANGER]
 
 
-def test_two_processes_under_one_instance_id_are_found_out(kafka: SharedKafka, work: Work) -> None:
+def test_two_processes_under_one_instance_id_are_found_out(kafka: SharedKafka, work: MakeWorker) -> None:
     # Given a member, by its own word too
     topic, group = kafka.unique("topic"), kafka.unique("group")
     kafka.create_topics({topic: 1})
@@ -233,7 +233,7 @@ def test_two_processes_under_one_instance_id_are_found_out(kafka: SharedKafka, w
     assert _gate(kafka.bootstrap, terms)[0].verdict is Verdict.WAITING
 
 
-def test_a_preflight_refuses_a_rebalancing_group_with_exit_11(kafka: SharedKafka, work: Work) -> None:
+def test_a_preflight_refuses_a_rebalancing_group_with_exit_11(kafka: SharedKafka, work: MakeWorker) -> None:
     # Given a member that does not take part in a rebalance, which another's join began
     topic, group = kafka.unique("topic"), kafka.unique("group")
     kafka.create_topics({topic: 2})
@@ -277,7 +277,7 @@ def _command(question: Question) -> tuple[int, list[Judgement | Answer]]:
 
 @pytest.mark.usefixtures("failed_attempts")
 def test_a_gate_outlives_the_brokers_restart_and_an_unreachable_cluster_is_unknown(
-    own_kafka: Callable[..., EmbeddedKafka], work: Work, pool: ThreadPoolExecutor
+    own_kafka: MakeKafka, work: MakeWorker, pool: ThreadPoolExecutor
 ) -> None:
     # Given a gate that waits for a second member
     broker = own_kafka()
@@ -304,7 +304,7 @@ def test_a_gate_outlives_the_brokers_restart_and_an_unreachable_cluster_is_unkno
 
 
 def test_a_kip_848_group_passes_idle_and_is_refused_where_nothing_is_committed(
-    kafka: SharedKafka, heartbeat: Callable[[str, str, list[str]], int]
+    kafka: SharedKafka, heartbeat: Heartbeat
 ) -> None:
     # Given a member by the new protocol
     topic, group = kafka.unique("topic"), kafka.unique("group")
@@ -324,7 +324,9 @@ def test_a_kip_848_group_passes_idle_and_is_refused_where_nothing_is_committed(
     assert refused.reasons[0].partitions == (Partition(topic, 1),)
 
 
-def test_an_added_topic_has_no_owner_until_the_planned_slot_leaves_the_group(kafka: SharedKafka, work: Work) -> None:
+def test_an_added_topic_has_no_owner_until_the_planned_slot_leaves_the_group(
+    kafka: SharedKafka, work: MakeWorker
+) -> None:
     # Given two static members on one topic
     topic, added, group = kafka.unique("topic"), kafka.unique("added"), kafka.unique("group")
     kafka.create_topics({topic: 2, added: 2})
@@ -362,7 +364,7 @@ def test_an_added_topic_has_no_owner_until_the_planned_slot_leaves_the_group(kaf
     assert passed.verdict is Verdict.PASSED
 
 
-def test_generation_and_own_assignment_are_compared_with_the_records(kafka: SharedKafka, work: Work) -> None:
+def test_generation_and_own_assignment_are_compared_with_the_records(kafka: SharedKafka, work: MakeWorker) -> None:
     # Given a static member and its record
     topic, group = kafka.unique("topic"), kafka.unique("group")
     kafka.create_topics({topic: 2})
@@ -382,9 +384,7 @@ def test_generation_and_own_assignment_are_compared_with_the_records(kafka: Shar
     assert _gate(kafka.bootstrap, fresh)[0].causes == {Cause.GENERATION}
 
 
-def test_a_static_member_of_a_kip_848_group_can_be_removed_too(
-    kafka: SharedKafka, heartbeat: Callable[[str, str, list[str]], int]
-) -> None:
+def test_a_static_member_of_a_kip_848_group_can_be_removed_too(kafka: SharedKafka, heartbeat: Heartbeat) -> None:
     # Given two static members by the new protocol
     topic, group = kafka.unique("topic"), kafka.unique("group")
     kafka.create_topics({topic: 2})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ from ops.kafka import schemas
 from ops.kafka.classic_groups import describe_classic_groups
 from ops.kafka.connection import Cluster
 from ops.kafka.groups import group_types, observe
-from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
+from tests.labs.group_members import Heartbeat, Join
 
 pytestmark = pytest.mark.kafka
-
-Join = Callable[..., list[Any]]
 
 
 def _produce(kafka: SharedKafka, topic: str, counts: list[int]) -> None:
@@ -66,9 +64,7 @@ def test_a_classic_group_shows_static_members_assignments_and_lag(
     assert seen.lag is None
 
 
-def test_a_kip_848_group_is_not_dead(
-    kafka: SharedKafka, cluster: Cluster, heartbeat: Callable[[str, str, list[str]], int]
-) -> None:
+def test_a_kip_848_group_is_not_dead(kafka: SharedKafka, cluster: Cluster, heartbeat: Heartbeat) -> None:
     # Given a member by the new protocol
     topic, group = kafka.unique("topic"), kafka.unique("group")
     kafka.create_topics({topic: 3})
@@ -160,7 +156,7 @@ def test_many_groups_are_answered_in_the_order_they_were_asked_for(kafka: Shared
 
 
 @pytest.mark.usefixtures("failed_attempts")
-def test_a_fresh_cluster_is_asked_again_until_it_has_a_coordinator(own_kafka: Callable[..., EmbeddedKafka]) -> None:
+def test_a_fresh_cluster_is_asked_again_until_it_has_a_coordinator(own_kafka: MakeKafka) -> None:
     # Given a cluster that has never had a group
     broker = own_kafka()
     with Cluster(Brokers.at(broker.bootstrap), timeout_seconds=30) as cluster:

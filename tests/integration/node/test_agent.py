@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from ops.core.slot import Roster, Slot
 from ops.core.states import State
 from ops.node.agent import carry_out
 from ops.node.superfluous import slots_beside
+from tests.labs.node_host import NodeHost
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_is_no_request_is_answered_with_an_error_and_exit_2(text: bytes, er
     assert done.stderr == b""
 
 
-def test_a_request_that_names_a_process_twice_is_refused(host: Any) -> None:
+def test_a_request_that_names_a_process_twice_is_refused(host: NodeHost) -> None:
     # Given a request with the same process twice
     response = host.ask(Verb.START, host.spec(), host.spec())
     # Then nothing is done
@@ -54,7 +54,7 @@ def test_a_request_that_names_a_process_twice_is_refused(host: Any) -> None:
     assert host.processes() == []
 
 
-def test_a_rolling_restart_stops_at_the_first_failure(host: Any) -> None:
+def test_a_rolling_restart_stops_at_the_first_failure(host: NodeHost) -> None:
     # Given two running processes, and a release in which the first fails at once
     good = [host.spec(index=0), host.spec(index=1)]
     before = [report.pid for report in host.ask(Verb.START, *good).processes]
@@ -68,7 +68,7 @@ def test_a_rolling_restart_stops_at_the_first_failure(host: Any) -> None:
     assert second.message == "not attempted: karafka-0 failed"
 
 
-def test_a_restart_one_after_the_other_never_has_two_down(host: Any) -> None:
+def test_a_restart_one_after_the_other_never_has_two_down(host: NodeHost) -> None:
     # Given two running processes
     specs = [host.spec(index=0), host.spec(index=1)]
     host.ask(Verb.START, *specs)
@@ -80,7 +80,7 @@ def test_a_restart_one_after_the_other_never_has_two_down(host: Any) -> None:
     assert steps.index(("karafka-0", "ready")) < steps.index(("karafka-1", "asked to stop"))
 
 
-def test_the_log_is_given_from_its_end(host: Any) -> None:
+def test_the_log_is_given_from_its_end(host: NodeHost) -> None:
     # Given a log with a line that is no UTF-8
     spec = host.spec()
     path = Path(spec.files.log)
@@ -94,7 +94,7 @@ def test_the_log_is_given_from_its_end(host: Any) -> None:
     assert response.processes[0].state is State.STOPPED
 
 
-def test_what_cannot_be_read_is_unknown_with_the_reason(host: Any) -> None:
+def test_what_cannot_be_read_is_unknown_with_the_reason(host: NodeHost) -> None:
     # Given a pidfile that is a folder
     spec = host.spec()
     host.pidfile(spec).mkdir()
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_unknown_with_the_reason(host: Any) -> None:
     assert report.message == f"{spec.files.pidfile}: Is a directory"
 
 
-def test_a_status_record_counts_only_from_the_living_process(host: Any) -> None:
+def test_a_status_record_counts_only_from_the_living_process(host: NodeHost) -> None:
     # Given a running process, and status records of another one, of none, and of a whim
     spec = host.spec()
     pid = host.one(Verb.START, spec).pid
@@ -116,7 +116,7 @@ def test_a_status_record_counts_only_from_the_living_process(host: Any) -> None:
         assert (report.state, report.consumer) == (State.RUNNING, None)
 
 
-def test_the_host_that_was_never_deployed_to_has_nothing_running(host: Any) -> None:
+def test_the_host_that_was_never_deployed_to_has_nothing_running(host: NodeHost) -> None:
     # Given a slot whose folders are not there
     spec = host.spec()
     nowhere = replace(spec, directory="/nowhere/current")
@@ -125,7 +125,7 @@ def test_the_host_that_was_never_deployed_to_has_nothing_running(host: Any) -> N
     assert not host.shared.exists()
 
 
-def test_a_status_also_tells_what_runs_in_slots_that_the_settings_do_not_have(host: Any) -> None:
+def test_a_status_also_tells_what_runs_in_slots_that_the_settings_do_not_have(host: NodeHost) -> None:
     # Given three processes, of which one is stopped again, and a lock file that is none of ours
     specs = [host.spec(index=index) for index in range(3)]
     assert all(one.ok for one in host.ask(Verb.START, *specs).processes)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
-from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.protocol import Event, Verb, decode_line
 from ops.core.states import State
+from tests.labs.node_host import NodeHost
 
 
-def first_event(agent: Any) -> Event:
+def first_event(agent: subprocess.Popen[str]) -> Event:
     event = decode_line(agent.stdout.readline())
     assert isinstance(event, Event)
     return event
 
 
-def test_a_process_whose_agent_was_killed_while_it_started_becomes_right(host: Any) -> None:
+def test_a_process_whose_agent_was_killed_while_it_started_becomes_right(host: NodeHost) -> None:
     # Given a consumer that is starting, and says so itself
     spec = host.spec("--ready-after", "0.5", "--state", "starting")
     agent = host.agent(Verb.START, spec)
@@ -40,7 +41,9 @@ def test_a_process_whose_agent_was_killed_while_it_started_becomes_right(host: A
     assert (report.ok, report.pid, report.message) == (True, process.pid, "already running")
 
 
-def test_a_foreign_command_whose_agent_was_killed_while_it_started_counts_as_running_after_a_second(host: Any) -> None:
+def test_a_foreign_command_whose_agent_was_killed_while_it_started_counts_as_running_after_a_second(
+    host: NodeHost,
+) -> None:
     # Given a foreign command in its first second
     spec = host.spec(command=("sleep", "300"), readiness="alive")
     agent = host.agent(Verb.START, spec)
@@ -52,7 +55,7 @@ def test_a_foreign_command_whose_agent_was_killed_while_it_started_counts_as_run
     assert host.one(Verb.START, spec).message == "already running"
 
 
-def test_a_process_that_cannot_say_so_is_running_and_unproven_after_its_time(host: Any) -> None:
+def test_a_process_that_cannot_say_so_is_running_and_unproven_after_its_time(host: NodeHost) -> None:
     # Given a command that says READY=1 to an agent that was killed, and writes no status record
     spec = host.spec("--ready-after", "0.3", start_timeout_seconds=4.0)
     agent = host.agent(Verb.START, spec)
@@ -67,7 +70,7 @@ def test_a_process_that_cannot_say_so_is_running_and_unproven_after_its_time(hos
     assert host.one(Verb.STATUS, spec).message == ""
 
 
-def test_a_stop_whose_agent_was_killed_can_be_finished_by_another(host: Any) -> None:
+def test_a_stop_whose_agent_was_killed_can_be_finished_by_another(host: NodeHost) -> None:
     # Given a process that ignores TERM, and an agent killed while it waited for it
     spec = host.spec("--ignore-term", stop_timeout_seconds=2.0)
     pid = host.one(Verb.START, spec).pid
@@ -83,7 +86,7 @@ def test_a_stop_whose_agent_was_killed_can_be_finished_by_another(host: Any) -> 
     assert Identity.of(pid) is None
 
 
-def test_a_start_after_a_broken_stop_starts_when_the_old_one_has_drained(host: Any) -> None:
+def test_a_start_after_a_broken_stop_starts_when_the_old_one_has_drained(host: NodeHost) -> None:
     # Given a process that drains, and an agent killed while it waited for it
     spec = host.spec("--drain-seconds", "1.0", "--state", "running")
     pid = host.one(Verb.START, spec).pid
@@ -98,7 +101,7 @@ def test_a_start_after_a_broken_stop_starts_when_the_old_one_has_drained(host: A
     assert Identity.of(pid) is None
 
 
-def test_an_agent_whose_operator_is_gone_finishes_what_it_began(host: Any) -> None:
+def test_an_agent_whose_operator_is_gone_finishes_what_it_began(host: NodeHost) -> None:
     # Given a restart whose operator hangs up after the first event
     spec = host.spec("--drain-seconds", "0.5", "--ready-after", "0.3")
     pid = host.one(Verb.START, spec).pid
@@ -115,7 +118,7 @@ def test_an_agent_whose_operator_is_gone_finishes_what_it_began(host: Any) -> No
     assert report.pid != pid
 
 
-def test_ctrl_c_lets_the_step_end_and_names_what_was_not_done(host: Any) -> None:
+def test_ctrl_c_lets_the_step_end_and_names_what_was_not_done(host: NodeHost) -> None:
     # Given three processes restarted one after the other
     specs = [host.spec("--drain-seconds", "0.5", index=index) for index in range(3)]
     before = [report.pid for report in host.ask(Verb.START, *specs).processes]
@@ -134,7 +137,7 @@ def test_ctrl_c_lets_the_step_end_and_names_what_was_not_done(host: Any) -> None
     ]
 
 
-def test_the_log_of_a_killed_agents_process_goes_on(host: Any) -> None:
+def test_the_log_of_a_killed_agents_process_goes_on(host: NodeHost) -> None:
     # Given a process whose agent is long gone
     spec = host.spec("--drain-seconds", "0.1")
     pid = host.one(Verb.START, spec).pid

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.core.locks import Byte, SlotLock
 from ops.core.protocol import Verb
 from ops.core.states import State
+from tests.labs.node_host import NodeHost
 
 
 @pytest.mark.parametrize("agents", [2, 50])
-def test_of_many_concurrent_starts_one_wins(host: Any, agents: int) -> None:
+def test_of_many_concurrent_starts_one_wins(host: NodeHost, agents: int) -> None:
     # Given agents that are all asked to start the same process
     spec = host.spec("--ready-after", "0.5", start_timeout_seconds=90.0)
     running = [host.agent(Verb.START, spec) for _ in range(agents)]
@@ -32,7 +32,7 @@ def test_of_many_concurrent_starts_one_wins(host: Any, agents: int) -> None:
     assert Path(spec.files.log).read_text().count("environment ") == 1
 
 
-def test_starts_and_stops_at_once_end_in_a_state_that_is_true(host: Any) -> None:
+def test_starts_and_stops_at_once_end_in_a_state_that_is_true(host: NodeHost) -> None:
     # Given starts, stops and restarts that all go on at once
     spec = host.spec(start_timeout_seconds=60.0, stop_timeout_seconds=60.0)
     verbs = [Verb.START, Verb.STOP, Verb.RESTART, Verb.START, Verb.STOP, Verb.RESTART]
@@ -49,7 +49,7 @@ def test_starts_and_stops_at_once_end_in_a_state_that_is_true(host: Any) -> None
     assert Path(spec.files.pidfile).exists() == (status.state is State.RUNNING)
 
 
-def test_an_agent_that_waits_in_vain_names_the_one_it_waited_for(host: Any) -> None:
+def test_an_agent_that_waits_in_vain_names_the_one_it_waited_for(host: NodeHost) -> None:
     # Given somebody who is at the slot and does not end
     spec = host.spec(start_timeout_seconds=0.1, stop_timeout_seconds=0.1)
     with SlotLock(Path(spec.files.lock)) as lock:
@@ -64,7 +64,7 @@ def test_an_agent_that_waits_in_vain_names_the_one_it_waited_for(host: Any) -> N
         assert f"process {os.getpid()} has been starting or stopping it" in response.processes[0].message
 
 
-def test_status_says_starting_and_stopping_while_an_agent_is_at_it(host: Any) -> None:
+def test_status_says_starting_and_stopping_while_an_agent_is_at_it(host: NodeHost) -> None:
     # Given a process that takes its time to be ready and to drain
     spec = host.spec("--ready-after", "1.5", "--drain-seconds", "1.5")
     starting = host.agent(Verb.START, spec)
@@ -77,7 +77,7 @@ def test_status_says_starting_and_stopping_while_an_agent_is_at_it(host: Any) ->
     host.answer(stopping)
 
 
-def test_a_slot_started_by_somebody_else_is_left_alone(host: Any) -> None:
+def test_a_slot_started_by_somebody_else_is_left_alone(host: NodeHost) -> None:
     # Given a slot whose owner byte a process holds that no agent started, without a pidfile
     spec = host.spec()
     owner = host.bystander(spec)

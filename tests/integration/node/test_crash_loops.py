@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from ops.core.pidfile import read
 from ops.core.protocol import Verb
 from ops.core.states import State
 from ops.node.managers.pidfile import PidfileManager
+from tests.labs.node_host import NodeHost
 
 
 def pid_in(pidfile: str) -> int | None:
@@ -31,7 +31,9 @@ def die(pid: int) -> None:
     assert Deadline(10).poll(lambda: not process.alive())
 
 
-def test_what_a_crontab_starts_again_and_again_is_crash_looping(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_crontab_starts_again_and_again_is_crash_looping(
+    host: NodeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a process that died twice and was started again each time
     manager, spec = PidfileManager(), host.spec()
     report = manager.start(spec)
@@ -57,7 +59,7 @@ def test_what_a_crontab_starts_again_and_again_is_crash_looping(host: Any, monke
     assert dead.message.endswith("; restarted 3 times after a death within 5 min")
 
 
-def test_an_operators_restart_is_believed(host: Any) -> None:
+def test_an_operators_restart_is_believed(host: NodeHost) -> None:
     # Given a crash loop that no agent takes part in: something runs the shim itself
     spec = host.spec("--not-ready")
     files = spec.files
@@ -79,7 +81,7 @@ def test_an_operators_restart_is_believed(host: Any) -> None:
     assert manager.start(host.spec()).state is State.RUNNING
 
 
-def test_who_was_stopped_did_not_die(host: Any) -> None:
+def test_who_was_stopped_did_not_die(host: NodeHost) -> None:
     # Given a process that is stopped and started again and again
     manager, spec = PidfileManager(), host.spec()
     for _ in range(4):

@@ -13,6 +13,7 @@ import pytest
 from ops.core.deadline import Deadline
 from ops.core.protocol import ProcessSpec, Verb
 from ops.node.describe import DescribeError, describe
+from tests.labs.node_host import NodeHost
 
 APP = """
 import sys
@@ -32,7 +33,7 @@ SERVER = (sys.executable, "-m", "ops", "server")
 READ = {"orders": ["B", "A"], "slow": ["C"]}
 
 
-def python(host: Any, source: str, **changes: Any) -> ProcessSpec:
+def python(host: NodeHost, source: str, **changes: Any) -> ProcessSpec:
     """Make a process that runs this source in the release's folder."""
     (host.release / "main.py").write_text(source)
     return host.spec(**{"command": (sys.executable, "main.py"), **changes})
@@ -55,7 +56,7 @@ def until_gone(pidfile: Path) -> None:
     ],
     ids=["ops", "inv", "inv-pid", "exec", "noise"],
 )
-def test_a_release_says_what_it_reads_before_it_connects_to_anything(host: Any, command: tuple[str, ...]) -> None:
+def test_a_release_says_what_it_reads_before_it_connects_to_anything(host: NodeHost, command: tuple[str, ...]) -> None:
     # Given a release whose command runs one group of its app, on a host without Kafka, and whose folder is `current`
     (host.release / "orders_app.py").write_text(APP)
     (host.release / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
@@ -69,7 +70,7 @@ def test_a_release_says_what_it_reads_before_it_connects_to_anything(host: Any, 
     assert not (host.release / "karafka.pid").exists()
 
 
-def test_it_runs_with_the_env_file_and_as_no_member_of_any_group(host: Any, tmp_path: Path) -> None:
+def test_it_runs_with_the_env_file_and_as_no_member_of_any_group(host: NodeHost, tmp_path: Path) -> None:
     # Given a command that says what its environment is
     source = "import json, os; print(json.dumps({'karafka': 1, 'groups': {k: [v] for k, v in os.environ.items()}}))"
     env_file = tmp_path / "karafka.env"
@@ -84,7 +85,7 @@ def test_it_runs_with_the_env_file_and_as_no_member_of_any_group(host: Any, tmp_
     assert not {"KARAFKA_INSTANCE_ID", "KARAFKA_STATUS_FILE", "KARAFKA_SLOT_FD", "NOTIFY_SOCKET"} & found.keys()
 
 
-def test_a_release_that_cannot_be_loaded_says_why(host: Any) -> None:
+def test_a_release_that_cannot_be_loaded_says_why(host: NodeHost) -> None:
     # Given a release that raises at import
     (host.release / "orders_app.py").write_text("raise RuntimeError('this release is broken')")
     spec = host.spec(command=SERVER, env={"KARAFKA_APP": "orders_app:app"})
@@ -107,7 +108,7 @@ def test_a_release_that_cannot_be_loaded_says_why(host: Any) -> None:
         ({"directory": "/no/such/folder"}, "there is no folder /no/such/folder"),
     ],
 )
-def test_whatever_is_in_the_way_is_said(host: Any, changes: dict[str, Any], text: str) -> None:
+def test_whatever_is_in_the_way_is_said(host: NodeHost, changes: dict[str, Any], text: str) -> None:
     # Given a command that says nothing, or that cannot be run
     response = host.ask(Verb.DESCRIBE, host.spec(**changes))
     # Then that is the answer
@@ -115,7 +116,7 @@ def test_whatever_is_in_the_way_is_said(host: Any, changes: dict[str, Any], text
     assert text in response.error
 
 
-def test_a_command_that_goes_on_to_work_is_ended_at_the_deadline_with_all_it_started(host: Any) -> None:
+def test_a_command_that_goes_on_to_work_is_ended_at_the_deadline_with_all_it_started(host: NodeHost) -> None:
     # Given a command that never heard of the question, ignores TERM, has a child and prints without end
     source = (
         "import os, pathlib, signal, subprocess, sys\n"
@@ -137,7 +138,7 @@ def test_a_command_that_goes_on_to_work_is_ended_at_the_deadline_with_all_it_sta
         until_gone(host.release / name)
 
 
-def test_what_it_started_is_ended_when_it_has_said_so(host: Any) -> None:
+def test_what_it_started_is_ended_when_it_has_said_so(host: NodeHost) -> None:
     # Given a command that says what it reads, and goes on with a child that keeps its output open
     line = json.dumps({"karafka": 1, "app": "x", "groups": {"g": ["t"]}})
     source = (
@@ -155,7 +156,7 @@ def test_what_it_started_is_ended_when_it_has_said_so(host: Any) -> None:
     until_gone(host.release / "pid")
 
 
-def test_a_child_that_keeps_the_output_open_keeps_nobody_waiting(host: Any) -> None:
+def test_a_child_that_keeps_the_output_open_keeps_nobody_waiting(host: NodeHost) -> None:
     # Given a command that ends without a word and leaves a child behind
     source = (
         "import pathlib, subprocess\n"

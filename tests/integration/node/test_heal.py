@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from ops.core import pidfile
 from ops.core.identity import Identity
 from ops.core.protocol import Response, Verb, decode_line
 from ops.core.states import State
+from tests.labs.node_host import NodeHost
 
 LIES = ["empty", "garbage", "binary", "foreign", "recycled", "other boot", "ended"]
 
@@ -43,7 +43,7 @@ def lie(kind: str, path: Path, innocent: Identity) -> None:
 
 
 @pytest.mark.parametrize("kind", LIES)
-def test_a_stale_pidfile_is_dead_in_status_and_healed_by_start(host: Any, innocent: Identity, kind: str) -> None:
+def test_a_stale_pidfile_is_dead_in_status_and_healed_by_start(host: NodeHost, innocent: Identity, kind: str) -> None:
     # Given a pidfile that names no living process of this slot, perhaps an innocent one
     spec = host.spec()
     lie(kind, host.pidfile(spec), innocent)
@@ -59,7 +59,7 @@ def test_a_stale_pidfile_is_dead_in_status_and_healed_by_start(host: Any, innoce
 
 
 @pytest.mark.parametrize("kind", LIES)
-def test_a_stop_never_signals_what_a_stale_pidfile_names(host: Any, innocent: Identity, kind: str) -> None:
+def test_a_stop_never_signals_what_a_stale_pidfile_names(host: NodeHost, innocent: Identity, kind: str) -> None:
     # Given such a pidfile
     spec = host.spec()
     lie(kind, host.pidfile(spec), innocent)
@@ -72,7 +72,7 @@ def test_a_stop_never_signals_what_a_stale_pidfile_names(host: Any, innocent: Id
     assert innocent.alive()
 
 
-def test_a_pidfile_that_lies_about_a_running_process_hides_nothing(host: Any, innocent: Identity) -> None:
+def test_a_pidfile_that_lies_about_a_running_process_hides_nothing(host: NodeHost, innocent: Identity) -> None:
     # Given a running process whose pidfile was overwritten with another's
     spec = host.spec()
     pid = host.one(Verb.START, spec).pid
@@ -87,7 +87,7 @@ def test_a_pidfile_that_lies_about_a_running_process_hides_nothing(host: Any, in
     assert host.one(Verb.STATUS, spec).state is State.STOPPED
 
 
-def test_a_killed_process_is_dead_in_status_and_a_start_recovers_it(host: Any) -> None:
+def test_a_killed_process_is_dead_in_status_and_a_start_recovers_it(host: NodeHost) -> None:
     # Given a running process
     spec = host.spec()
     pid = host.one(Verb.START, spec).pid
@@ -100,7 +100,7 @@ def test_a_killed_process_is_dead_in_status_and_a_start_recovers_it(host: Any) -
     assert (report.ok, report.state, report.restarts) == (True, State.RUNNING, 1)
 
 
-def test_children_that_a_killed_process_left_are_ended_before_the_next_start(host: Any) -> None:
+def test_children_that_a_killed_process_left_are_ended_before_the_next_start(host: NodeHost) -> None:
     # Given a process killed behind everybody's back, and two children of it that live on
     spec = host.spec("--children", "2")
     pid = host.one(Verb.START, spec).pid
@@ -115,7 +115,7 @@ def test_children_that_a_killed_process_left_are_ended_before_the_next_start(hos
     assert [Identity.of(child) for child in children] == [None, None]
 
 
-def test_a_session_of_strangers_under_a_recycled_number_lives(host: Any) -> None:
+def test_a_session_of_strangers_under_a_recycled_number_lives(host: NodeHost) -> None:
     # Given a record that names a dead process, whose number leads strangers' session by now
     spec = host.spec()
     host.one(Verb.START, spec)
@@ -144,7 +144,7 @@ def test_a_session_of_strangers_under_a_recycled_number_lives(host: Any) -> None
 
 
 @pytest.mark.parametrize("field", ["pidfile", "lock", "record", "log"])
-def test_a_file_that_cannot_be_made_stops_the_start_with_its_name(host: Any, field: str) -> None:
+def test_a_file_that_cannot_be_made_stops_the_start_with_its_name(host: NodeHost, field: str) -> None:
     # Given one file of the slot in a folder where nobody, root included, can make it
     spec = host.spec()
     bad = replace(spec, files=replace(spec.files, **{field: f"/proc/nowhere/{field}"}))
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_made_stops_the_start_with_its_name(host: Any, fie
     assert host.processes() == []
 
 
-def test_a_full_disk_stops_the_start_and_never_the_stop(host: Any) -> None:
+def test_a_full_disk_stops_the_start_and_never_the_stop(host: NodeHost) -> None:
     # Given pidfile, record and log on a disk of 64 kB in a mount namespace of its own
     disk = host.root / "disk"
     disk.mkdir()

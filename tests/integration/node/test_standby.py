@@ -16,6 +16,7 @@ from ops.core.protocol import ProcessSpec, Verb
 from ops.core.states import State
 from ops.node.managers.pidfile import PidfileManager
 from ops.node.record import Intent, Phase, SlotRecord
+from tests.labs.node_host import NodeHost
 
 SAY = "import os, json, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(30)"
 
@@ -31,7 +32,7 @@ def shim(spec: ProcessSpec, seconds: float, script: str = SAY) -> subprocess.Pop
     )  # fmt: skip
 
 
-def test_a_second_replacement_is_refused(host) -> None:
+def test_a_second_replacement_is_refused(host: NodeHost) -> None:
     # Given a replacement that is under way
     spec = host.spec()
     first = shim(spec, 30)
@@ -48,7 +49,7 @@ def test_a_second_replacement_is_refused(host) -> None:
     assert not Path(spec.files.pidfile).exists()
 
 
-def test_a_command_that_never_gets_warm_is_ended_by_the_shims_alarm(host) -> None:
+def test_a_command_that_never_gets_warm_is_ended_by_the_shims_alarm(host: NodeHost) -> None:
     # Given a command that knows nothing of handovers
     spec = host.spec()
     process = shim(spec, 0.5)
@@ -60,7 +61,7 @@ def test_a_command_that_never_gets_warm_is_ended_by_the_shims_alarm(host) -> Non
     assert '"KARAFKA_RELEASE": "7"' in said
 
 
-def test_status_tells_a_handover_that_was_broken_off_and_a_start_heals_it(host) -> None:
+def test_status_tells_a_handover_that_was_broken_off_and_a_start_heals_it(host: NodeHost) -> None:
     # Given a handover that nobody of it survived, not even the agent
     spec = host.spec()
     assert host.one(Verb.START, spec).ok
@@ -81,7 +82,7 @@ def test_status_tells_a_handover_that_was_broken_off_and_a_start_heals_it(host) 
     assert manager.status(spec).state is State.RUNNING
 
 
-def test_a_command_that_cannot_hand_over_is_stopped_and_started(host) -> None:
+def test_a_command_that_cannot_hand_over_is_stopped_and_started(host: NodeHost) -> None:
     # Given a process that says nothing of handovers
     spec = host.spec("--state", "running")
     before = host.one(Verb.START, spec)
@@ -95,7 +96,7 @@ def test_a_command_that_cannot_hand_over_is_stopped_and_started(host) -> None:
     assert report.timings.keys() == {"stop", "start"}
 
 
-def test_a_replacement_whose_owner_is_gone_is_a_standby_without_its_partner(host) -> None:
+def test_a_replacement_whose_owner_is_gone_is_a_standby_without_its_partner(host: NodeHost) -> None:
     # Given a replacement that does not take the free slot, and a pidfile of nobody
     spec = host.spec()
     process = shim(spec, 30)

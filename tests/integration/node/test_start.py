@@ -13,16 +13,17 @@ import pytest
 from ops.core import pidfile
 from ops.core.identity import Identity
 from ops.core.locks import Byte, holder_of
-from ops.core.protocol import Verb
+from ops.core.protocol import ProcessSpec, Verb
 from ops.core.states import State
+from tests.labs.node_host import NodeHost
 
 
-def environment_of(spec: Any) -> dict[str, str]:
+def environment_of(spec: ProcessSpec) -> dict[str, str]:
     line = next(line for line in Path(spec.files.log).read_text().splitlines() if line.startswith("environment "))
     return dict(json.loads(line.removeprefix("environment ")))
 
 
-def test_a_process_is_started_seen_and_stopped(host: Any) -> None:
+def test_a_process_is_started_seen_and_stopped(host: NodeHost) -> None:
     # Given two slots that nothing runs in
     specs = [host.spec(index=0), host.spec(index=1)]
     assert [one.state for one in host.ask(Verb.STATUS, *specs).processes] == [State.STOPPED, State.STOPPED]
@@ -48,7 +49,7 @@ def test_a_process_is_started_seen_and_stopped(host: Any) -> None:
     assert host.processes() == []
 
 
-def test_a_start_of_a_running_process_leaves_it_alone(host: Any) -> None:
+def test_a_start_of_a_running_process_leaves_it_alone(host: NodeHost) -> None:
     # Given a running process
     spec = host.spec()
     pid = host.one(Verb.START, spec).pid
@@ -58,7 +59,7 @@ def test_a_start_of_a_running_process_leaves_it_alone(host: Any) -> None:
     assert (again.pid, again.ok, again.message, again.restarts) == (pid, True, "already running", 0)
 
 
-def test_a_started_process_is_detached_and_starts_with_a_clean_slate(host: Any) -> None:
+def test_a_started_process_is_detached_and_starts_with_a_clean_slate(host: NodeHost) -> None:
     # Given an agent whose own environment holds what is nobody's business
     spec = host.spec(env={"KARAFKA_ENV": "production"})
     os.environ["SSH_AUTH_SOCK"] = "/nowhere"
@@ -86,7 +87,7 @@ def test_a_started_process_is_detached_and_starts_with_a_clean_slate(host: Any) 
     assert str(Path(f"/proc/{pid}/cwd").readlink()) == str(host.release)
 
 
-def test_the_hosts_env_file_wins_over_the_settings(host: Any) -> None:
+def test_the_hosts_env_file_wins_over_the_settings(host: NodeHost) -> None:
     # Given a setting that the host's env file sets as well, and quotes
     path = host.root / "env"
     path.write_text("# secrets\nPASSWORD='a $b \"c'\nKARAFKA_ENV=host\n")
@@ -98,7 +99,7 @@ def test_the_hosts_env_file_wins_over_the_settings(host: Any) -> None:
     assert (environ["KARAFKA_ENV"], environ["PASSWORD"]) == ("host", 'a $b "c')
 
 
-def test_an_env_file_that_others_may_read_is_refused(host: Any) -> None:
+def test_an_env_file_that_others_may_read_is_refused(host: NodeHost) -> None:
     # Given an env file of mode 0644
     path = host.root / "env"
     path.write_text("PASSWORD=open-sesame\n")
@@ -111,7 +112,7 @@ def test_an_env_file_that_others_may_read_is_refused(host: Any) -> None:
     assert "open-sesame" not in report.message
 
 
-def test_a_command_that_exits_at_once_is_reported_with_its_code_and_this_starts_log(host: Any) -> None:
+def test_a_command_that_exits_at_once_is_reported_with_its_code_and_this_starts_log(host: NodeHost) -> None:
     # Given a log with lines of an earlier start
     spec = host.spec("--say", "cannot reach the database", "--exit", "3")
     Path(spec.files.log).parent.mkdir(parents=True)
@@ -128,7 +129,7 @@ def test_a_command_that_exits_at_once_is_reported_with_its_code_and_this_starts_
     assert "it exited with 3" in host.one(Verb.STATUS, spec).message
 
 
-def test_a_process_that_is_never_ready_is_ended_and_reported(host: Any) -> None:
+def test_a_process_that_is_never_ready_is_ended_and_reported(host: NodeHost) -> None:
     # Given a process that runs but never says READY=1
     spec = host.spec("--not-ready", "--say", "waiting for godot", start_timeout_seconds=5.0)
     # When it is started
@@ -140,7 +141,7 @@ def test_a_process_that_is_never_ready_is_ended_and_reported(host: Any) -> None:
     assert host.processes() == []
 
 
-def test_a_foreign_command_is_started_when_it_has_lived_for_a_second(host: Any) -> None:
+def test_a_foreign_command_is_started_when_it_has_lived_for_a_second(host: NodeHost) -> None:
     # Given a command that knows nothing of readiness
     spec = host.spec(command=("sleep", "300"), readiness="alive")
     # When it is started
@@ -150,7 +151,7 @@ def test_a_foreign_command_is_started_when_it_has_lived_for_a_second(host: Any) 
     assert report.message.startswith("alive after ")
 
 
-def test_a_ready_of_another_process_does_not_count(host: Any) -> None:
+def test_a_ready_of_another_process_does_not_count(host: NodeHost) -> None:
     # Given a wrapper whose child, not itself, says READY=1
     child = host.spec().command
     spec = host.spec(
@@ -172,7 +173,7 @@ def test_a_ready_of_another_process_does_not_count(host: Any) -> None:
         ({"command": ("sleep", "a\0b")}, "null byte"),
     ],
 )
-def test_a_command_that_cannot_run_is_said_so_and_leaves_no_pidfile(host: Any, changes: Any, text: str) -> None:
+def test_a_command_that_cannot_run_is_said_so_and_leaves_no_pidfile(host: NodeHost, changes: Any, text: str) -> None:
     # Given a command that is not there, no program, in no folder, or no command line at all
     spec = host.spec(**changes)
     # When it is started
@@ -183,7 +184,7 @@ def test_a_command_that_cannot_run_is_said_so_and_leaves_no_pidfile(host: Any, c
     assert not Path(spec.files.pidfile).exists()
 
 
-def test_a_broken_release_does_not_break_the_launch(host: Any) -> None:
+def test_a_broken_release_does_not_break_the_launch(host: NodeHost) -> None:
     # Given a release with modules named as the standard library's, and an environment that points Python at it
     for name in ("json", "os", "ops"):
         (host.release / f"{name}.py").write_text("raise SystemExit('broken release')\n")
@@ -192,7 +193,7 @@ def test_a_broken_release_does_not_break_the_launch(host: Any) -> None:
     assert host.one(Verb.START, spec).ok
 
 
-def test_restart_is_a_new_process_in_the_new_release(host: Any) -> None:
+def test_restart_is_a_new_process_in_the_new_release(host: NodeHost) -> None:
     # Given a running process, and a release that came after it
     spec = host.spec()
     first = host.one(Verb.START, spec)

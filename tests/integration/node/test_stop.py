@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,16 +13,17 @@ from ops.core.identity import Identity
 from ops.core.locks import Byte, holder_of
 from ops.core.protocol import Verb
 from ops.core.states import State
+from tests.labs.node_host import NodeHost
 
 
-def test_stopping_what_does_not_run_is_a_success(host: Any) -> None:
+def test_stopping_what_does_not_run_is_a_success(host: NodeHost) -> None:
     # Given a slot that was never used
     report = host.one(Verb.STOP, host.spec())
     # Then a stop says so and is fine
     assert (report.ok, report.state, report.message) == (True, State.STOPPED, "not running")
 
 
-def test_a_process_may_take_its_time_to_drain(host: Any) -> None:
+def test_a_process_may_take_its_time_to_drain(host: NodeHost) -> None:
     # Given a process that drains for half a second
     spec = host.spec("--drain-seconds", "0.5")
     pid = host.one(Verb.START, spec).pid
@@ -36,7 +36,7 @@ def test_a_process_may_take_its_time_to_drain(host: Any) -> None:
     assert holder_of(Path(spec.files.lock), Byte.OWNER) is None
 
 
-def test_a_process_that_ignores_term_is_killed_and_that_is_said(host: Any) -> None:
+def test_a_process_that_ignores_term_is_killed_and_that_is_said(host: NodeHost) -> None:
     # Given a process that ignores TERM
     spec = host.spec("--ignore-term", stop_timeout_seconds=0.5)
     pid = host.one(Verb.START, spec).pid
@@ -49,7 +49,7 @@ def test_a_process_that_ignores_term_is_killed_and_that_is_said(host: Any) -> No
     assert Identity.of(pid) is None
 
 
-def test_a_frozen_process_is_shown_as_frozen_and_killed(host: Any) -> None:
+def test_a_frozen_process_is_shown_as_frozen_and_killed(host: NodeHost) -> None:
     # Given a process frozen by SIGSTOP
     spec = host.spec(stop_timeout_seconds=0.5)
     identity = Identity.of(host.one(Verb.START, spec).pid)
@@ -66,7 +66,7 @@ def test_a_frozen_process_is_shown_as_frozen_and_killed(host: Any) -> None:
 
 
 @pytest.mark.parametrize(("flags", "text"), [((), "ended too"), (("--stubborn-children",), "2 of them killed")])
-def test_children_that_outlive_their_parent_are_ended(host: Any, flags: tuple[str, ...], text: str) -> None:
+def test_children_that_outlive_their_parent_are_ended(host: NodeHost, flags: tuple[str, ...], text: str) -> None:
     # Given a process with two children that it does not end itself
     spec = host.spec("--children", "2", *flags, stop_timeout_seconds=1.0)
     host.one(Verb.START, spec)
@@ -80,7 +80,7 @@ def test_children_that_outlive_their_parent_are_ended(host: Any, flags: tuple[st
     assert host.processes() == []
 
 
-def test_a_process_that_closed_the_slots_descriptor_is_known_by_its_identity(host: Any) -> None:
+def test_a_process_that_closed_the_slots_descriptor_is_known_by_its_identity(host: NodeHost) -> None:
     # Given a command that closes every descriptor it inherited, and so gave up the slot's lock
     spec = host.spec("--close-descriptors")
     report = host.one(Verb.START, spec)
@@ -93,7 +93,7 @@ def test_a_process_that_closed_the_slots_descriptor_is_known_by_its_identity(hos
     assert Identity.of(report.pid) is None
 
 
-def test_a_process_that_drains_already_is_not_asked_again(host: Any) -> None:
+def test_a_process_that_drains_already_is_not_asked_again(host: NodeHost) -> None:
     # Given a consumer that somebody told to stop, and that says it drains
     spec = host.spec("--state", "running", "--drain-seconds", "4")
     identity = Identity.of(host.one(Verb.START, spec).pid)
@@ -108,7 +108,7 @@ def test_a_process_that_drains_already_is_not_asked_again(host: Any) -> None:
     assert Path(spec.files.log).read_text().count("TERM\n") == 1
 
 
-def test_without_a_proven_stop_nothing_is_started(host: Any) -> None:
+def test_without_a_proven_stop_nothing_is_started(host: NodeHost) -> None:
     # Given a slot whose owner byte passes to a bystander when the process ends
     spec = host.spec("--drain-seconds", "0.3", stop_timeout_seconds=5.0)
     first = host.one(Verb.START, spec)

@@ -7,21 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.node.wrapped import Stage, Wrapped
-
-CHILD = Path(__file__).with_name("child.py")
+from tests.labs.node_host import NodeHost
 
 
 class Wrapping:
     """A wrapper and its process."""
 
-    def __init__(self, host: Any, *flags: str, **options: str) -> None:
+    def __init__(self, host: NodeHost, *flags: str, **options: str) -> None:
         self.spec = spec = host.spec(*flags)
         files = spec.files
         env_file = host.shared / "programs" / "karafka-0.env"
@@ -59,7 +57,7 @@ class Wrapping:
 
 
 @pytest.fixture
-def wrap(host: Any) -> Iterator[Callable[..., Wrapping]]:
+def wrap(host: NodeHost) -> Iterator[Callable[..., Wrapping]]:
     made: list[Wrapping] = []
 
     def make(*flags: str, **options: str) -> Wrapping:

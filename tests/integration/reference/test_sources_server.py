@@ -22,6 +22,7 @@ from ops.reference.traffic import Traffic
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.remote import RemoteServer
 from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -29,7 +30,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def broker(own_kafka: Callable[..., EmbeddedKafka]) -> EmbeddedKafka:
+def broker(own_kafka: MakeKafka) -> EmbeddedKafka:
     """A broker with the app's own topics."""
     made = own_kafka()
     made.create_topics(dict.fromkeys(app.topic_names(), 4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -12,9 +11,9 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
-from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.ports import accepts
 from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import MakeKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -75,7 +74,7 @@ def test_an_impossible_topic_is_told(kafka: SharedKafka) -> None:
         kafka.create_topics({"no/name": 1})
 
 
-def test_a_paused_broker_answers_nobody_until_it_goes_on(own_kafka: Callable[..., EmbeddedKafka]) -> None:
+def test_a_paused_broker_answers_nobody_until_it_goes_on(own_kafka: MakeKafka) -> None:
     # Given a broker that is paused under a producer's hands
     broker = own_kafka()
     broker.create_topics({"slow": 1})
@@ -112,7 +111,7 @@ def test_a_missing_topic_is_not_made_in_passing(kafka: SharedKafka) -> None:
         producer.close()
 
 
-def test_a_stopped_broker_comes_back_with_port_and_data(own_kafka: Callable[..., EmbeddedKafka]) -> None:
+def test_a_stopped_broker_comes_back_with_port_and_data(own_kafka: MakeKafka) -> None:
     # Given a broker with a message
     broker = own_kafka()
     broker.create_topics({"kept": 1})
@@ -133,9 +132,7 @@ def test_a_stopped_broker_comes_back_with_port_and_data(own_kafka: Callable[...,
     assert _consume(broker.bootstrap, "kept", 1) == [b"still here"]
 
 
-def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(
-    own_kafka: Callable[..., EmbeddedKafka], kafka: SharedKafka
-) -> None:
+def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(own_kafka: MakeKafka, kafka: SharedKafka) -> None:
     broker = own_kafka()
     listening = psutil.Process(broker.running.identity.pid).net_connections(kind="inet")
     addresses = {one.laddr.ip.removeprefix("::ffff:") for one in listening if one.status == psutil.CONN_LISTEN}

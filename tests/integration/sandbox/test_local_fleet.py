@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from ops.core.deadline import Deadline
 from ops.sandbox.census import members
 from ops.sandbox.host import LocalHost
 from ops.sandbox.hosts import LocalFleet, ServerKind
+from tests.labs.ssh_fleet import MakeHosts
 
 pytestmark = pytest.mark.ssh
-MakeFleet = Callable[..., LocalFleet]
 TIMEOUT_SECONDS = 10
 
 
@@ -77,7 +77,7 @@ def _write(channel: paramiko.Channel, data: bytes) -> None:
         return  # the command ended without reading all of it
 
 
-def test_a_command_gets_its_input_and_gives_output_errors_and_status(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_command_gets_its_input_and_gives_output_errors_and_status(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     # Given a host and a megabyte of any bytes
     fleet = ssh_hosts(1, server)
     data = bytes(range(256)) * 4096
@@ -99,7 +99,7 @@ def test_a_command_gets_its_input_and_gives_output_errors_and_status(ssh_hosts: 
 
 
 def test_a_session_begins_in_the_hosts_own_home_without_the_operators_environment(
-    ssh_hosts: MakeFleet, server: ServerKind, monkeypatch: pytest.MonkeyPatch
+    ssh_hosts: MakeHosts, server: ServerKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a fleet that was started by somebody with a secret in the environment
     monkeypatch.setenv("OPERATORS_SECRET", "hidden")
@@ -116,7 +116,7 @@ def test_a_session_begins_in_the_hosts_own_home_without_the_operators_environmen
 
 
 def test_what_was_started_detached_outlives_command_connection_and_server(
-    ssh_hosts: MakeFleet, server: ServerKind
+    ssh_hosts: MakeHosts, server: ServerKind
 ) -> None:
     # Given a process that was started in a session of its own
     fleet = ssh_hosts(1, server)
@@ -142,7 +142,7 @@ def _is_sleeper(process: psutil.Process, host: LocalHost) -> bool:
         return False
 
 
-def test_a_command_goes_on_when_its_client_vanishes(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_command_goes_on_when_its_client_vanishes(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     # Given a command in work that says nothing
     fleet = ssh_hosts(1, server)
     done = fleet.hosts[0].files.home / "done"
@@ -158,7 +158,7 @@ def test_a_command_goes_on_when_its_client_vanishes(ssh_hosts: MakeFleet, server
     assert Deadline(TIMEOUT_SECONDS).poll(done.exists)
 
 
-def test_a_command_that_writes_to_a_vanished_client_gets_an_error(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_command_that_writes_to_a_vanished_client_gets_an_error(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     # Given a command that goes on writing
     fleet = ssh_hosts(1, server)
     done = fleet.hosts[0].files.home / "done"
@@ -172,7 +172,7 @@ def test_a_command_that_writes_to_a_vanished_client_gets_an_error(ssh_hosts: Mak
 
 
 def test_files_come_and_go_by_sftp_from_the_home_folder(
-    ssh_hosts: MakeFleet, server: ServerKind, tmp_path: Path
+    ssh_hosts: MakeHosts, server: ServerKind, tmp_path: Path
 ) -> None:
     fleet = ssh_hosts(1, server)
     source = tmp_path / "source"
@@ -188,7 +188,7 @@ def test_files_come_and_go_by_sftp_from_the_home_folder(
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
-def test_many_commands_share_one_connection(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_many_commands_share_one_connection(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     answers: dict[int, tuple[int, bytes, bytes]] = {}
 
@@ -205,7 +205,7 @@ def test_many_commands_share_one_connection(ssh_hosts: MakeFleet, server: Server
     assert answers == {number: (number, b"%d" % number, b"") for number in range(20)}
 
 
-def test_one_host_is_the_jump_to_another(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_one_host_is_the_jump_to_another(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(2, server)
     jump, target = fleet.hosts
     with connected(fleet, jump) as outer:
@@ -215,7 +215,7 @@ def test_one_host_is_the_jump_to_another(ssh_hosts: MakeFleet, server: ServerKin
             assert run(inner, 'printf "$HOME"')[1].decode() == str(target.files.home)
 
 
-def test_hosts_listen_on_loopback_alone(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_hosts_listen_on_loopback_alone(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(2, server)
     for host in fleet.hosts:
         daemon = host.daemon
@@ -225,7 +225,7 @@ def test_hosts_listen_on_loopback_alone(ssh_hosts: MakeFleet, server: ServerKind
         assert host.files.address.startswith("127.")
 
 
-def test_only_the_fleets_key_and_user_get_in(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_only_the_fleets_key_and_user_get_in(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     for options in ({"username": "nobody"}, {"key_filename": None, "password": "guess"}):
@@ -233,7 +233,7 @@ def test_only_the_fleets_key_and_user_get_in(ssh_hosts: MakeFleet, server: Serve
             pass
 
 
-def test_a_stopped_host_refuses_and_comes_back_at_its_address(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_stopped_host_refuses_and_comes_back_at_its_address(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(2, server)
     host, other = fleet.hosts
     host.stop()
@@ -246,7 +246,7 @@ def test_a_stopped_host_refuses_and_comes_back_at_its_address(ssh_hosts: MakeFle
         assert run(client, "echo back")[1] == b"back\n"
 
 
-def test_a_frozen_host_hangs_until_it_is_thawed(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_frozen_host_hangs_until_it_is_thawed(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     host.freeze()
@@ -260,7 +260,7 @@ def test_a_frozen_host_hangs_until_it_is_thawed(ssh_hosts: MakeFleet, server: Se
         assert run(client, "echo thawed")[1] == b"thawed\n"
 
 
-def test_a_cut_ends_open_connections_and_takes_new_ones(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_cut_ends_open_connections_and_takes_new_ones(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     with connected(fleet, host) as client:
@@ -272,7 +272,7 @@ def test_a_cut_ends_open_connections_and_takes_new_ones(ssh_hosts: MakeFleet, se
         assert run(client, "echo new")[1] == b"new\n"
 
 
-def test_a_changed_host_key_is_noticed(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_changed_host_key_is_noticed(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     host.change_host_key()
@@ -280,7 +280,7 @@ def test_a_changed_host_key_is_noticed(ssh_hosts: MakeFleet, server: ServerKind)
         pass
 
 
-def test_a_refused_key_is_refused_until_it_is_accepted(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_a_refused_key_is_refused_until_it_is_accepted(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     host.refuse_key()
@@ -291,7 +291,7 @@ def test_a_refused_key_is_refused_until_it_is_accepted(ssh_hosts: MakeFleet, ser
         assert run(client, "echo in")[1] == b"in\n"
 
 
-def test_two_fleets_side_by_side_do_not_meet(ssh_hosts: MakeFleet, server: ServerKind) -> None:
+def test_two_fleets_side_by_side_do_not_meet(ssh_hosts: MakeHosts, server: ServerKind) -> None:
     one, two = ssh_hosts(1, server), ssh_hosts(1, server)
     with pytest.raises(paramiko.SSHException), connected(one, two.hosts[0]):
         pass

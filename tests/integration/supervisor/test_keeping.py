@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -20,9 +18,10 @@ from ops.core.protocol import Verb
 from ops.core.states import State
 from ops.node.managers.pidfile import PidfileManager
 from ops.node.supervisord import Supervisord
+from tests.labs.supervised import Kept, MakeKept
 
 
-def test_a_killed_process_is_started_again(kept: Any) -> None:
+def test_a_killed_process_is_started_again(kept: Kept) -> None:
     # Given a running process
     spec = kept.installed("--children", "1")
     first = kept.one(Verb.START, spec)
@@ -40,7 +39,7 @@ def test_a_killed_process_is_started_again(kept: Any) -> None:
     assert kept.one(Verb.START, spec).restarts == 2
 
 
-def test_a_killed_wrapper_leaves_no_orphan_in_the_slot(kept: Any) -> None:
+def test_a_killed_wrapper_leaves_no_orphan_in_the_slot(kept: Kept) -> None:
     # Given a running process that ignores TERM
     spec = kept.installed("--ignore-term", stop_timeout_seconds=0.5)
     first = kept.one(Verb.START, spec)
@@ -54,7 +53,7 @@ def test_a_killed_wrapper_leaves_no_orphan_in_the_slot(kept: Any) -> None:
     assert again.restarts == 1
 
 
-def test_a_program_that_cannot_work_is_crash_looping_until_it_can_or_is_stopped(kept: Any) -> None:
+def test_a_program_that_cannot_work_is_crash_looping_until_it_can_or_is_stopped(kept: Kept) -> None:
     # Given a broken release that supervisor starts by itself, again and again
     spec = kept.installed("--unless", "broken")
     broken = kept.release / "broken"
@@ -84,7 +83,7 @@ def test_a_program_that_cannot_work_is_crash_looping_until_it_can_or_is_stopped(
     assert kept.one(Verb.STATUS, spec).state is State.STOPPED
 
 
-def test_a_broken_release_stops_the_restart_and_shows_its_last_lines(kept: Any) -> None:
+def test_a_broken_release_stops_the_restart_and_shows_its_last_lines(kept: Kept) -> None:
     # Given two processes at work, and a release that cannot work
     broken, other = kept.installed("--unless", "broken", processes=2)
     assert all(report.ok for report in kept.ask(Verb.START, broken, other).processes)
@@ -99,7 +98,7 @@ def test_a_broken_release_stops_the_restart_and_shows_its_last_lines(kept: Any) 
     assert (left.message, left.pid) == ("not attempted: karafka-0 failed", pid)
 
 
-def test_what_ended_without_this_tool_is_told(kept: Any) -> None:
+def test_what_ended_without_this_tool_is_told(kept: Kept) -> None:
     # Given a process that ends by itself, as if its work were done
     spec = kept.installed(readiness="alive")
     first = kept.one(Verb.START, spec)
@@ -122,7 +121,7 @@ def test_what_ended_without_this_tool_is_told(kept: Any) -> None:
     assert (again.state, Deaths.read(Path(spec.files.deaths)).recent()) == (State.RUNNING, 1)
 
 
-def test_two_applications_live_side_by_side(kept_of: Callable[..., Any]) -> None:
+def test_two_applications_live_side_by_side(kept_of: MakeKept) -> None:
     # Given two applications under one supervisord, with processes of the same names
     one, two = kept_of("one"), kept_of("two")
     mine, theirs = one.installed(processes=2), two.installed(processes=2)
@@ -135,7 +134,7 @@ def test_two_applications_live_side_by_side(kept_of: Callable[..., Any]) -> None
     assert two.environments(theirs[1])[0]["WHO"] == f"{two.name} karafka-1"
 
 
-def test_a_change_of_processes_leaves_the_others_alone(kept: Any) -> None:
+def test_a_change_of_processes_leaves_the_others_alone(kept: Kept) -> None:
     # Given two processes at work
     specs = kept.installed(processes=2)
     before = [report.pid for report in kept.ask(Verb.START, *specs).processes]
@@ -150,7 +149,7 @@ def test_a_change_of_processes_leaves_the_others_alone(kept: Any) -> None:
     assert [report.pid for report in kept.ask(Verb.STATUS, *specs).processes] == [before[0], None]
 
 
-def test_a_start_takes_its_program_as_it_was_installed_last(kept: Any) -> None:
+def test_a_start_takes_its_program_as_it_was_installed_last(kept: Kept) -> None:
     # Given a running process, a newer file of its program, and a file of somebody else's that nobody can read
     spec = kept.installed()
     assert kept.one(Verb.START, spec).ok
@@ -169,7 +168,7 @@ def test_a_start_takes_its_program_as_it_was_installed_last(kept: Any) -> None:
     assert "supervisord cannot read its files: CANT_REREAD" in report.message
 
 
-def test_a_plain_process_is_told_and_moved_by_a_restart(kept: Any) -> None:
+def test_a_plain_process_is_told_and_moved_by_a_restart(kept: Kept) -> None:
     # Given a process that runs under a pidfile while the settings say supervisor
     spec = kept.installed()
     plain = PidfileManager().start(spec)
@@ -184,7 +183,7 @@ def test_a_plain_process_is_told_and_moved_by_a_restart(kept: Any) -> None:
     assert moved.timings.keys() == {"stop", "start"}
 
 
-def test_a_fresh_member_is_one_for_the_start_it_is_meant_for_alone(kept: Any) -> None:
+def test_a_fresh_member_is_one_for_the_start_it_is_meant_for_alone(kept: Kept) -> None:
     # Given a start that is to leave groups first
     spec = kept.installed(fresh_member_of=("a", "b"))
     first = kept.one(Verb.START, spec)
@@ -197,7 +196,7 @@ def test_a_fresh_member_is_one_for_the_start_it_is_meant_for_alone(kept: Any) ->
     assert not Path(spec.files.once).exists()
 
 
-def test_a_process_without_progress_is_ended_and_started_again(kept: Any) -> None:
+def test_a_process_without_progress_is_ended_and_started_again(kept: Kept) -> None:
     # Given a process that feeds its watchdog no more
     spec = kept.installed(watchdog_seconds=0.5)
     first = kept.one(Verb.START, spec)
@@ -209,7 +208,7 @@ def test_a_process_without_progress_is_ended_and_started_again(kept: Any) -> Non
     assert kept.environments(spec)[0]["WATCHDOG_USEC"] == "500000"
 
 
-def test_a_process_has_the_environment_of_its_user_and_its_secrets(kept: Any) -> None:
+def test_a_process_has_the_environment_of_its_user_and_its_secrets(kept: Kept) -> None:
     # Given a host with secrets, and a supervisord whose own environment is another user's
     kept.shared.mkdir(parents=True)
     secrets = kept.shared / "karafka.env"
@@ -226,7 +225,7 @@ def test_a_process_has_the_environment_of_its_user_and_its_secrets(kept: Any) ->
     assert not [name for name in environment if name.startswith("SUPERVISOR_")]
 
 
-def test_a_wrapper_that_supervisor_had_to_kill_is_told(kept: Any) -> None:
+def test_a_wrapper_that_supervisor_had_to_kill_is_told(kept: Kept) -> None:
     # Given a wrapper that is frozen
     spec = kept.installed(stop_timeout_seconds=0.1)
     started = kept.one(Verb.START, spec)
@@ -238,7 +237,7 @@ def test_a_wrapper_that_supervisor_had_to_kill_is_told(kept: Any) -> None:
     assert Identity.of(started.pid) is None
 
 
-def test_what_is_in_the_way_is_told_with_what_to_do(kept: Any, tmp_path: Path) -> None:
+def test_what_is_in_the_way_is_told_with_what_to_do(kept: Kept, tmp_path: Path) -> None:
     # Given a program that was never installed
     spec = kept.spec()
     for verb in (Verb.START, Verb.RESTART):

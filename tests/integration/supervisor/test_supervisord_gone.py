@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
@@ -13,9 +11,10 @@ from ops.core.protocol import Verb
 from ops.core.states import State
 from ops.node.wrapped import Stage, Wrapped
 from ops.sandbox.supervisord import LocalSupervisord
+from tests.labs.supervised import MakeKept
 
 
-def test_a_killed_supervisord_leaves_nothing_behind(kept_of: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_killed_supervisord_leaves_nothing_behind(kept_of: MakeKept, tmp_path: Path) -> None:
     # Given a process under a supervisord of its own
     with LocalSupervisord(tmp_path / "own") as server:
         kept = kept_of("app", server)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.nspawn import USER, SystemdHost
+from tests.labs.unit_relays import MakeUnitRelays
 
 pytestmark = pytest.mark.kafka
 
@@ -17,7 +16,7 @@ PATIENCE = 60.0
 
 
 def test_a_migration_under_traffic_loses_and_repeats_nothing_and_moves_no_partition(
-    relays_of: Callable[..., Any], systemd_host: SystemdHost
+    relays_of: MakeUnitRelays, systemd_host: SystemdHost
 ) -> None:
     # Given plain processes under traffic, of a user who may use sudo, on a host without their units
     place = {"host": "h1", "address": systemd_host.address, "user": USER}

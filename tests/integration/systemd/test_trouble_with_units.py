@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,12 @@ from ops.sandbox.daemon import Daemon
 from ops.sandbox.deployed import Deployed
 from ops.sandbox.nspawn import PYTHON, UID, USER, SystemdHost
 from ops.sandbox.nspawn_root import Order, namespace
+from tests.labs.serving import MakeServing
 
 READY = "from ops.core.notify import Notifier; Notifier.from_environment().ready()"
 SLOW = "import time; time.sleep(300)"
 CRASHES = "raise SystemExit('it does not work')"
 PATIENCE = 30.0
-
-Serving = Callable[..., Deployed]
 
 
 def asking(application: Deployed, verb: Verb) -> tuple[threading.Thread, list[Response]]:
@@ -50,7 +48,7 @@ def until(application: Deployed, state: State) -> ProcessReport:
     return last[0]
 
 
-def test_a_stop_of_the_unit_breaks_its_start_off_at_once(serving: Serving) -> None:
+def test_a_stop_of_the_unit_breaks_its_start_off_at_once(serving: MakeServing) -> None:
     # Given an agent that waits for a start
     application = serving(SLOW, start_timeout_seconds=60)
     thread, answers = asking(application, Verb.START)
@@ -64,7 +62,7 @@ def test_a_stop_of_the_unit_breaks_its_start_off_at_once(serving: Serving) -> No
     assert application.show("ActiveState") == "inactive"
 
 
-def test_a_stop_ends_what_systemd_is_just_starting(serving: Serving) -> None:
+def test_a_stop_ends_what_systemd_is_just_starting(serving: MakeServing) -> None:
     # Given a process that systemd started by itself, and that is not ready yet
     application = serving(SLOW)
     application.host.run("systemctl", "start", "--no-block", application.unit())
@@ -77,7 +75,7 @@ def test_a_stop_ends_what_systemd_is_just_starting(serving: Serving) -> None:
     assert application.show("ActiveState") == "inactive"
 
 
-def test_a_start_waits_for_what_systemd_is_just_starting(serving: Serving) -> None:
+def test_a_start_waits_for_what_systemd_is_just_starting(serving: MakeServing) -> None:
     # Given a process that systemd started by itself, and that takes a second until it is ready
     application = serving(f"import time; time.sleep(1); {READY}; {SLOW}")
     application.host.run("systemctl", "start", "--no-block", application.unit())
@@ -89,7 +87,7 @@ def test_a_start_waits_for_what_systemd_is_just_starting(serving: Serving) -> No
     assert application.show("ActiveState") == "active"
 
 
-def test_a_crash_loop_is_shown_and_can_be_stopped(serving: Serving) -> None:
+def test_a_crash_loop_is_shown_and_can_be_stopped(serving: MakeServing) -> None:
     # Given a command that ends at each start, started by systemd itself
     application = serving(CRASHES)
     application.host.run("systemctl", "start", "--no-block", application.unit())
@@ -103,7 +101,7 @@ def test_a_crash_loop_is_shown_and_can_be_stopped(serving: Serving) -> None:
     assert application.show("ActiveState") == "inactive"
 
 
-def test_a_unit_that_systemd_has_given_up_is_crash_looping_until_it_is_started(serving: Serving) -> None:
+def test_a_unit_that_systemd_has_given_up_is_crash_looping_until_it_is_started(serving: MakeServing) -> None:
     # Given a command that crashes, and people who have lowered the limit by a file of their own
     application = serving(CRASHES)
     folder = f"/etc/systemd/system/{application.kept.template}.d"
@@ -125,7 +123,7 @@ def test_a_unit_that_systemd_has_given_up_is_crash_looping_until_it_is_started(s
     assert "StartLimitBurst=2" in application.host.run("cat", f"{folder}/limit.conf").stdout
 
 
-def test_a_unit_that_is_not_installed_is_named_with_what_to_do(serving: Serving) -> None:
+def test_a_unit_that_is_not_installed_is_named_with_what_to_do(serving: MakeServing) -> None:
     # Given an application without units
     application = serving()
     application.host.run("rm", f"/etc/systemd/system/{application.kept.template}")
@@ -140,7 +138,7 @@ def test_a_unit_that_is_not_installed_is_named_with_what_to_do(serving: Serving)
     assert application.one(Verb.STOP).ok
 
 
-def test_an_env_file_that_is_missing_is_a_failed_start(serving: Serving) -> None:
+def test_an_env_file_that_is_missing_is_a_failed_start(serving: MakeServing) -> None:
     # Given a unit without its env file
     application = serving()
     application.host.run("rm", f"{application.root}/shared/units/karafka-0.env")
@@ -152,7 +150,7 @@ def test_an_env_file_that_is_missing_is_a_failed_start(serving: Serving) -> None
     assert application.show("ActiveState") == "inactive"
 
 
-def test_a_user_without_sudo_is_told_what_is_missing(serving: Serving) -> None:
+def test_a_user_without_sudo_is_told_what_is_missing(serving: MakeServing) -> None:
     # Given a deploying user, and settings with sudo whose rules were never installed
     application = serving(systemd={"sudo": True})
     application.host.run("rm", f"/etc/sudoers.d/{application.kept.group}")
@@ -166,7 +164,7 @@ def test_a_user_without_sudo_is_told_what_is_missing(serving: Serving) -> None:
     assert application.one(Verb.STATUS, user=USER).state is State.STOPPED
 
 
-def test_a_user_who_may_not_start_units_is_told_of_sudo(serving: Serving) -> None:
+def test_a_user_who_may_not_start_units_is_told_of_sudo(serving: MakeServing) -> None:
     # Given a deploying user, and settings without sudo
     application = serving()
     # When the user starts it, then the error says which setting helps
@@ -175,7 +173,7 @@ def test_a_user_who_may_not_start_units_is_told_of_sudo(serving: Serving) -> Non
     assert "systemd: {sudo: true}" in report.message
 
 
-def test_sudo_is_enough_for_the_four_verbs(serving: Serving) -> None:
+def test_sudo_is_enough_for_the_four_verbs(serving: MakeServing) -> None:
     # Given a deploying user with the rendered sudoers
     application = serving(systemd={"sudo": True})
     # When the user starts, restarts and stops it, then that works
@@ -190,7 +188,7 @@ def test_sudo_is_enough_for_the_four_verbs(serving: Serving) -> None:
     assert refused.returncode != 0
 
 
-def test_a_users_systemd_that_does_not_run_is_told_with_linger_which_mends_it(serving: Serving) -> None:
+def test_a_users_systemd_that_does_not_run_is_told_with_linger_which_mends_it(serving: MakeServing) -> None:
     # Given user units, and a user who has no session and no linger
     host = serving().host
     host.run("loginctl", "enable-linger", USER)
@@ -220,7 +218,7 @@ def ok(report: ProcessReport) -> bool:
     return report.ok
 
 
-def test_a_failed_start_of_a_user_unit_shows_the_users_journal(serving: Serving) -> None:
+def test_a_failed_start_of_a_user_unit_shows_the_users_journal(serving: MakeServing) -> None:
     # Given a user with linger, and a command that ends at once
     host = serving().host
     host.run("loginctl", "enable-linger", USER)
@@ -232,7 +230,7 @@ def test_a_failed_start_of_a_user_unit_shows_the_users_journal(serving: Serving)
     assert "it does not work" in report.log, report
 
 
-def test_two_applications_on_a_host_do_not_meet(serving: Serving) -> None:
+def test_two_applications_on_a_host_do_not_meet(serving: MakeServing) -> None:
     # Given two applications with a process of the same name each
     one, other = serving(), serving()
     started = [application.one(Verb.START) for application in (one, other)]
@@ -245,7 +243,7 @@ def test_two_applications_on_a_host_do_not_meet(serving: Serving) -> None:
     assert other.one(Verb.STATUS).pid == started[1].pid
 
 
-def test_a_process_that_was_started_beside_its_unit_is_moved_there_by_a_restart(serving: Serving) -> None:
+def test_a_process_that_was_started_beside_its_unit_is_moved_there_by_a_restart(serving: MakeServing) -> None:
     # Given a process that an agent started by its pidfile, before systemd was the manager
     application = serving()
     by_pidfile = Deployed(application.host, application.settings)
@@ -262,7 +260,7 @@ def test_a_process_that_was_started_beside_its_unit_is_moved_there_by_a_restart(
     assert int(application.show("MainPID")) == report.pid != before.pid
 
 
-def test_a_command_that_never_says_ready_is_up_when_it_has_lived_for_a_second(serving: Serving) -> None:
+def test_a_command_that_never_says_ready_is_up_when_it_has_lived_for_a_second(serving: MakeServing) -> None:
     # Given a foreign command, and one that ends soon
     good = serving(SLOW, readiness="alive")
     bad = serving("raise SystemExit(4)", readiness="alive")
@@ -273,7 +271,7 @@ def test_a_command_that_never_says_ready_is_up_when_it_has_lived_for_a_second(se
     assert (report.ok, report.message[:16]) == (False, "it exited with 4"), report
 
 
-def test_ten_processes_are_asked_for_at_once_and_cost_little_more_than_pidfiles(serving: Serving) -> None:
+def test_ten_processes_are_asked_for_at_once_and_cost_little_more_than_pidfiles(serving: MakeServing) -> None:
     # Given ten processes
     application = serving(processes=10)
     assert all(report.ok for report in application.ask(Verb.START).processes)
@@ -333,7 +331,7 @@ def test_without_a_mount_namespace_of_its_own_nothing_is_mounted(tmp_path: Path)
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
-def test_words_and_values_arrive_as_they_were(serving: Serving) -> None:
+def test_words_and_values_arrive_as_they_were(serving: MakeServing) -> None:
     # Given a command and an environment of whatever a shell or systemd could take for its own
     odd = ["a b", "$HOME", "${HOME}", "50%", "%i", "it's", 'say "hi"', "back\\slash", ";", "", "#no", "`id`", " edge "]
     lines = "two\nlines\tand a tab"

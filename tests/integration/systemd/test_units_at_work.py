@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.protocol import Verb
 from ops.core.states import State
+from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.nspawn import PYTHON, USER, SystemdHost
+from tests.labs.serving import MakeServing
+from tests.labs.unit_relays import MakeUnitRelays
 
 pytestmark = pytest.mark.kafka
 
@@ -21,7 +22,7 @@ PARTITIONS = 4
 
 
 def test_a_rolling_restart_by_fab_loses_and_repeats_nothing_and_moves_no_partition(
-    relays_of: Callable[..., Any], systemd_host: SystemdHost
+    relays_of: MakeUnitRelays, systemd_host: SystemdHost
 ) -> None:
     # Given an application below a home, deployed by a user with sudo for its units alone, and traffic
     relays = relays_of(
@@ -54,7 +55,7 @@ def test_a_rolling_restart_by_fab_loses_and_repeats_nothing_and_moves_no_partiti
     assert "2 partition(s)" in relays.application.show("StatusText")
 
 
-def test_a_message_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: Callable[..., Any]) -> None:
+def test_a_message_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:
     # Given a consumer whose messages may take half a second, and a watchdog of three
     relays = relays_of(1, systemd={"watchdog_seconds": 3}, env={"KARAFKA_MESSAGE_TIMEOUT_SECONDS": "0.5"})
     relays.start()
@@ -72,7 +73,7 @@ def test_a_message_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: Cal
     assert 'relay.py", line' in journal
 
 
-def test_a_poll_loop_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: Callable[..., Any]) -> None:
+def test_a_poll_loop_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:
     # Given a release whose poll loop stands still when it is told to, and patience of a second for it
     relays = relays_of(1, systemd={"watchdog_seconds": 3}, env={"KARAFKA_MESSAGE_TIMEOUT_SECONDS": "0.5"})
     file = f"{relays.application.root}/shared/wedge"
@@ -98,7 +99,7 @@ def test_a_poll_loop_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: C
     assert "Fatal Python error: Aborted" in journal
 
 
-def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: Callable[..., Any]) -> None:
+def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: MakeUnitRelays) -> None:
     # Given two processes at work
     relays = relays_of(2)
     relays.start()
@@ -117,7 +118,7 @@ def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: Ca
     assert relays.status().state is State.STOPPED
 
 
-def test_a_reload_finishes_what_is_in_work_and_starts_what_is_current(relays_of: Callable[..., Any]) -> None:
+def test_a_reload_finishes_what_is_in_work_and_starts_what_is_current(relays_of: MakeUnitRelays) -> None:
     # Given a consumer under traffic, and a new release that is current
     relays = relays_of(1)
     relays.start()
@@ -137,7 +138,7 @@ def test_a_reload_finishes_what_is_in_work_and_starts_what_is_current(relays_of:
     assert relays.application.show("Result") == "success"
 
 
-def test_groups_that_a_start_leaves_reach_that_start_alone(relays_of: Callable[..., Any]) -> None:
+def test_groups_that_a_start_leaves_reach_that_start_alone(relays_of: MakeUnitRelays) -> None:
     # Given a process at work
     relays = relays_of(1)
     relays.start()
@@ -158,7 +159,7 @@ def test_groups_that_a_start_leaves_reach_that_start_alone(relays_of: Callable[.
     assert fresh(relays.until(State.RUNNING, other_than=report.pid).pid) == ""
 
 
-def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of: Callable[..., Any]) -> None:
+def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of: MakeUnitRelays) -> None:
     # Given two processes at work, of which systemd starts both at boot, and an application beside them
     relays = relays_of(2)
     relays.start()
@@ -180,7 +181,7 @@ def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of
 
 
 def test_the_reference_app_does_its_work_within_the_unit(
-    serving: Callable[..., Any], systemd_host: SystemdHost, broker: Any
+    serving: MakeServing, systemd_host: SystemdHost, broker: EmbeddedKafka
 ) -> None:
     # Given the app `sources`: SQLite in its shared folder, a remote system by HTTP, Kafka
     from ops.core.brokers import Brokers

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from ops.core.evidence import Evidence, Outcome, VerdictEvidence
+from ops.core.evidence import Outcome, VerdictEvidence
 from ops.core.telling import HostFact, HostRelease, Result, Said, StageBegun, StageEnded, Table
 from ops.render.ci import MarkedProgress, Marks, PipelineNarrator, narrated, summarise
 from ops.render.deployment import ConsoleNarrator, JSONNarrator
 from ops.render.step_summary import change_summary, deploy_summary
+from tests.labs.evidence import Make
 
-Make = Callable[..., Evidence]
 RESULT = Result(
     flow="deploy",
     stage="production",

@@ -11,7 +11,7 @@ from ops.core.history import HistoryAnswer
 from ops.core.stalls import PartitionEvidence
 from ops.render.evidence import totals
 from ops.render.history import print_history
-from tests.unit.render.conftest import Make
+from tests.labs.evidence import Make
 
 
 class Terminal(io.StringIO):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -14,8 +13,8 @@ from ops.core.evidence import Evidence, Outcome, Phase, PhaseKind, SlotEvidence,
 from ops.core.stalls import Generation, PartitionEvidence, Stall
 from ops.render.evidence import plain_lines, print_summary
 from ops.render.timeline import ROWS, timeline
+from tests.labs.evidence import Make
 
-Make = Callable[..., Evidence]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
