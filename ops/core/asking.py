@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from ops.core.cluster import Group
 from ops.core.decoding import decode
 from ops.core.gate import Terms
 from ops.core.protocol import PROTOCOL, SETUP_HINT, ProtocolError
+from ops.core.strenum import StrEnum
 from ops.core.verdict import Judgement
 
 _HOUR_SECONDS = 3600.0

@@ -53,7 +53,7 @@ class Member:
         return f"{self.instance_id or self.id} (client {self.client_id} at {self.host})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Progress:
     """How far a group has come in a partition.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
+
+from ops.core.hints import UNIONS, hints_of
 
 T = TypeVar("T")
 
@@ -24,9 +25,7 @@ def decode(kind: type[T], data: Any) -> T:
     return result
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+_hints = cache(hints_of)
 
 
 @cache
@@ -36,7 +35,7 @@ def _required(kind: Any) -> frozenset[str]:
 
 def _value(kind: Any, data: Any, where: str) -> Any:
     origin = get_origin(kind)
-    if origin in (Union, UnionType):
+    if origin in UNIONS:
         return _either(kind, data, where)
     if origin is tuple:
         return tuple(_value(get_args(kind)[0], one, where) for one in _of(list, data, where))
@@ -62,7 +61,7 @@ def _scalar(kind: Any, data: Any, where: str) -> Any:
         hints = _hints(kind)
         if len(_of(list, data, where)) != len(hints):
             raise ValueError(f"{where}: expected {len(hints)} values, got {data!r}")
-        return kind(*(_value(inside, one, where) for inside, one in zip(hints.values(), data, strict=True)))
+        return kind(*(_value(inside, one, where) for inside, one in zip(hints.values(), data)))
     if kind is float and type(data) is int:
         return float(data)
     return _of(kind, data, where)
@@ -79,7 +78,7 @@ def _instance(kind: Any, data: Any, where: str) -> Any:
 
 def _either(kind: Any, data: Any, where: str) -> Any:
     for inside in get_args(kind):
-        if (data is None) == (inside is NoneType):
+        if (data is None) == (inside is type(None)):
             return None if data is None else _value(inside, data, where)
     raise ValueError(f"{where}: must not be empty")
 

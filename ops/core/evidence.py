@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from ops.core.decoding import decode
 from ops.core.errors import OpsError
 from ops.core.stalls import GroupEvidence, PartitionEvidence
+from ops.core.strenum import StrEnum
 
 VERSION = 1
 

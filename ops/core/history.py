@@ -6,8 +6,9 @@ It is kept below shared/ on the host that keeps the lease: a JSON file and a pic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
+
+from ops.core.strenum import StrEnum
 
 KEPT = 20
 

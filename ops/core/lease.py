@@ -8,7 +8,8 @@ does nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from ops.core.strenum import StrEnum
 
 LONGEST_SECONDS = 86_400.0
 

@@ -57,7 +57,7 @@ def muster(group: Group, processes: Sequence[Process], topics: Collection[str] =
             missing.append(process)
     own = frozenset(topics) or frozenset(topic for member in present.values() for topic in member.topics)
     candidates = [one for one in left if one.instance_id is None and (not own or own & set(one.topics))]
-    for process, member in zip(nameless, candidates, strict=False):
+    for process, member in zip(nameless, candidates):
         present[process.name] = member
         left.remove(member)
     missing += nameless[len(candidates) :]

@@ -123,7 +123,7 @@ class NotifySocket:
             self._socket.settimeout(max(deadline.remaining, 0.001))
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_DATAGRAM_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
-            except TimeoutError:
+            except socket.timeout:  # no TimeoutError before 3.10
                 return None
             for level, kind, payload in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and _CREDENTIALS.unpack(payload)[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from ops.core.cluster import Group, Partition
@@ -64,7 +63,7 @@ class Offsets:
     @property
     def longest_pause_seconds(self) -> float | None:
         """The longest time between two looks; None for fewer than two."""
-        return max((after - before for before, after in pairwise(self._times)), default=None)
+        return max((after - before for before, after in zip(self._times, self._times[1:])), default=None)
 
     def group_lag(self, group: str) -> Lag:
         """Give how the lag of a group went, all its partitions together."""

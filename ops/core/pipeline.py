@@ -11,8 +11,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Protocol
+
+from ops.core.strenum import StrEnum
 
 _CONTROL = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f]")
 _TITLE = "karafka-ops"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from ops.core.strenum import StrEnum
 
 NAME = re.compile(r"\d{14}")
 HOOK_FILE = re.compile(r"(?P<when>before|after)-(?P<stage>[a-z_]+)(\.[A-Za-z0-9_.-]+)?")

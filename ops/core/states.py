@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 from ops.core.errors import ExitCode
+from ops.core.strenum import StrEnum
 
 
 class State(StrEnum):

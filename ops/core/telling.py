@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Result:
     rollout_name: str = ""
 
 
-Happening = StageBegun | StageEnded | HostFact | HookBegun | Output | Uploaded | Said | Table | Result
+Happening = Union[StageBegun, StageEnded, HostFact, HookBegun, Output, Uploaded, Said, Table, Result]
 
 
 class Narrator(Protocol):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ops.core.cluster import Partition
 from ops.core.errors import GateRefusedError
+from ops.core.strenum import StrEnum
 
 
 class Verdict(StrEnum):

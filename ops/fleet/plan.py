@@ -167,7 +167,7 @@ def keeping_of(settings: Settings) -> Keeping:
 def agent_of(settings: Settings, host: Host) -> tuple[str, ...]:
     """Give the argv of a host's agent."""
     python = PurePosixPath(deploy_to(settings, host)) / settings.agent_python
-    return (str(python), "-P", "-m", "ops.node")  # -P: a folder named `ops` in the user's home is none of ours
+    return (str(python), "-I", "-m", "ops.node")  # -I: a folder named `ops` in the user's home is none of ours
 
 
 def _divided(actions: tuple[HostAction, ...], sizes: Sequence[int]) -> Iterator[tuple[HostAction, ...]]:

@@ -54,45 +54,43 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Respons
         assert payload is not None
         return Response((), deployed=deploy(request, request.deploy, emit, payload))
     manager = manager_of(request.keeping, emit, lines=request.lines)
-    match request.verb:
-        case Verb.STATUS:
-            reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
-            return Response(reports, others=others, current=inspection.current_release(request))
-        case Verb.LOG:
-            from ops.node.logs import tell
+    if request.verb is Verb.STATUS:
+        reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
+        return Response(reports, others=others, current=inspection.current_release(request))
+    if request.verb is Verb.LOG:
+        from ops.node.logs import tell
 
-            assert request.log is not None
-            return Response(tell(request, request.log, emit))
-        case Verb.START:
-            return _work(request, manager.start)
-        case Verb.STOP:
-            return _work(request, manager.stop)
-        case Verb.RESTART:
-            return _work(request, manager.restart)
-        case Verb.MIGRATE:
-            from ops.node.migration import Migration
+        assert request.log is not None
+        return Response(tell(request, request.log, emit))
+    if request.verb is Verb.START:
+        return _work(request, manager.start)
+    if request.verb is Verb.STOP:
+        return _work(request, manager.stop)
+    if request.verb is Verb.RESTART:
+        return _work(request, manager.restart)
+    if request.verb is Verb.MIGRATE:
+        from ops.node.migration import Migration
 
-            return _work(request, Migration(request, manager, emit).migrate)
-        case Verb.LEASE:
-            from ops.node.lease import LeaseKeeper
+        return _work(request, Migration(request, manager, emit).migrate)
+    if request.verb is Verb.LEASE:
+        from ops.node.lease import LeaseKeeper
 
-            assert request.lease is not None
-            return Response((), lease=LeaseKeeper(Path(request.shared)).answer(request.lease))
-        case Verb.HISTORY:
-            from ops.node.evidence import History
+        assert request.lease is not None
+        return Response((), lease=LeaseKeeper(Path(request.shared)).answer(request.lease))
+    if request.verb is Verb.HISTORY:
+        from ops.node.evidence import History
 
-            assert request.history is not None
-            return Response((), history=History(Path(request.shared)).answer(request.history))
-        case Verb.PROGRESS:
-            from ops.node.evidence import progress
+        assert request.history is not None
+        return Response((), history=History(Path(request.shared)).answer(request.history))
+    if request.verb is Verb.PROGRESS:
+        from ops.node.evidence import progress
 
-            return Response((), progress=progress(request.processes))
-        case Verb.DESCRIBE:
-            from ops.node.describe import describe
+        return Response((), progress=progress(request.processes))
+    if request.verb is Verb.DESCRIBE:
+        from ops.node.describe import describe
 
-            return Response((), described=describe(request.processes[0], request.lines))
-        case _:
-            raise OpsError(f"nobody here does {request.verb}")
+        return Response((), described=describe(request.processes[0], request.lines))
+    raise OpsError(f"nobody here does {request.verb}")
 
 
 def _admit(request: Request, emit: Emit) -> None:

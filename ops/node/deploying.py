@@ -59,40 +59,41 @@ class _Step:
     def take(self) -> DeployAnswer:
         """Take the step."""
         call, releases = self._call, self.releases
-        match call.action:
-            case DeployAction.LIST:
-                return DeployAnswer()
-            case DeployAction.CHECK:
-                found = fitness.troubles(releases, call)
-                return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
-            case DeployAction.RESOLVE:
-                with releases.locked():
-                    args = (call.source, call.branch, releases.root, call.timeout_seconds, self._tell, self._run)
-                    return DeployAnswer(revision=sources.resolve(*args))
-            case DeployAction.VERIFY:
-                return self._verify()
-            case DeployAction.HOOK:
-                return self._hook()
+        if call.action is DeployAction.LIST:
+            return DeployAnswer()
+        if call.action is DeployAction.CHECK:
+            found = fitness.troubles(releases, call)
+            return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
+        if call.action is DeployAction.RESOLVE:
+            with releases.locked():
+                args = (call.source, call.branch, releases.root, call.timeout_seconds, self._tell, self._run)
+                return DeployAnswer(revision=sources.resolve(*args))
+        if call.action is DeployAction.VERIFY:
+            return self._verify()
+        if call.action is DeployAction.HOOK:
+            return self._hook()
         with releases.locked():
-            match call.action:
-                case DeployAction.UPDATE:
-                    return self._update()
-                case DeployAction.BUILD:
-                    return self._build()
-                case DeployAction.PUBLISH:
-                    before = releases.publish(call.release, leaving=call.leaving, reason=call.reason)
-                    return _done(f"current: {before or 'nothing'} -> {call.release}")
-                case DeployAction.REVERT:
-                    return self._revert()
-                case DeployAction.MARK:
-                    if self._release.is_dir():
-                        releases.mark(call.release, call.reason)
-                    return _done(f"{call.release} is marked bad")
-                case DeployAction.FINISH:
-                    audit.log_revision(releases.root, audit.revision_line(call))
-                    return self._cleanup()
-                case _:
-                    return self._cleanup()
+            return self._take_locked()
+
+    def _take_locked(self) -> DeployAnswer:
+        """Take a step that changes the releases, under their lock."""
+        call, releases = self._call, self.releases
+        if call.action is DeployAction.UPDATE:
+            return self._update()
+        if call.action is DeployAction.BUILD:
+            return self._build()
+        if call.action is DeployAction.PUBLISH:
+            before = releases.publish(call.release, leaving=call.leaving, reason=call.reason)
+            return _done(f"current: {before or 'nothing'} -> {call.release}")
+        if call.action is DeployAction.REVERT:
+            return self._revert()
+        if call.action is DeployAction.MARK:
+            if self._release.is_dir():
+                releases.mark(call.release, call.reason)
+            return _done(f"{call.release} is marked bad")
+        if call.action is DeployAction.FINISH:
+            audit.log_revision(releases.root, audit.revision_line(call))
+        return self._cleanup()
 
     def _update(self) -> DeployAnswer:
         call, releases = self._call, self.releases

@@ -59,13 +59,11 @@ class History:
         ------
         OpsError : it could not be stored; what is there already is untouched.
         """
-        match call.action:
-            case HistoryAction.STORE:
-                return self._store(call)
-            case HistoryAction.LIST:
-                return HistoryAnswer(names := self._names(), tuple(self._summary(name) for name in names))
-            case HistoryAction.FETCH:
-                return self._fetch(call.name)
+        if call.action is HistoryAction.STORE:
+            return self._store(call)
+        if call.action is HistoryAction.LIST:
+            return HistoryAnswer(names := self._names(), tuple(self._summary(name) for name in names))
+        return self._fetch(call.name)
 
     def _store(self, call: HistoryCall) -> HistoryAnswer:
         if not _NAME.fullmatch(call.name) or call.evidence is None:

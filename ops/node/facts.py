@@ -124,7 +124,7 @@ def _enabled(kept: Keeping, names: list[str]) -> dict[str, str]:
     done = run(asking(kept, "is-enabled", *units), _ASK_SECONDS)
     words = done.out.split()
     if len(words) == len(units):
-        return dict(zip(units, words, strict=True))
+        return dict(zip(units, words))
     return {unit: run(asking(kept, "is-enabled", unit), _ASK_SECONDS).out.strip() or "not-found" for unit in units}
 
 

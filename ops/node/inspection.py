@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ops.core import deaths, pidfile
 from ops.core.deaths import Deaths
@@ -40,7 +40,7 @@ DRAINING = frozenset(word for word, state in _WORDS.items() if state is State.ST
 
 _FROZEN = "frozen by a signal: kill -CONT it, or stop it"
 
-Ask = Callable[[Byte], int | None]
+Ask = Callable[[Byte], Optional[int]]
 
 
 def asker(spec: ProcessSpec) -> Ask:

@@ -76,15 +76,13 @@ class LeaseKeeper:
         if call.action is LeaseAction.SHOW:
             return self._answer(True, self._read(damaged=_DAMAGED))
         with durable.locked(self._path):
-            match call.action:
-                case LeaseAction.ACQUIRE:
-                    return self._acquire(call)
-                case LeaseAction.RENEW:
-                    return self._renew(call)
-                case LeaseAction.RELEASE:
-                    return self._release(call)
-                case LeaseAction.BREAK:
-                    return self._break(call)
+            if call.action is LeaseAction.ACQUIRE:
+                return self._acquire(call)
+            if call.action is LeaseAction.RENEW:
+                return self._renew(call)
+            if call.action is LeaseAction.RELEASE:
+                return self._release(call)
+            return self._break(call)
 
     def _acquire(self, call: LeaseCall) -> LeaseAnswer:
         record = self._read()

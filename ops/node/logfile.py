@@ -13,7 +13,7 @@ from re import compile as pattern
 from ops.node import logtail
 
 _CHUNK_BYTES = 1 << 18
-TIME = pattern(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,6})?(?: ?(?:Z|[+-]\d\d:?\d\d))?")
+TIME = pattern(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?(?: ?(?:(Z)|([+-]\d\d):?(\d\d)))?")
 
 
 def seconds_of(line: str) -> float | None:
@@ -21,8 +21,10 @@ def seconds_of(line: str) -> float | None:
     found = TIME.match(line)
     if found is None:
         return None
-    try:
-        return datetime.fromisoformat(found[0].replace(",", ".").replace(" +", "+").replace(" Z", "Z")).timestamp()
+    day, time_of_day, fraction, utc, hours, minutes = found.groups()
+    zone = "+00:00" if utc else f"{hours}:{minutes}" if hours else ""
+    try:  # before 3.11 it takes this one form alone
+        return datetime.fromisoformat(f"{day}T{time_of_day}.{fraction or '':0<6}{zone}").timestamp()
     except ValueError:
         return None
 

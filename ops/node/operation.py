@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from ops.core import deaths
 from ops.core.deadline import Deadline
@@ -49,7 +48,7 @@ class Operation:
         self._record = Path(spec.files.record)
         self._log = Path(spec.files.log)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Operation:
         spec = self.spec
         self._lock = SlotLock(Path(spec.files.lock))
         deadline = Deadline(replacement.seconds(spec) + ending.KILL_WAIT_SECONDS)  # a whole restart of another one's

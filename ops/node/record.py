@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import Identity
+from ops.core.strenum import StrEnum
 
 
 class Intent(StrEnum):

@@ -38,7 +38,7 @@ class ShimExit(IntEnum):
 def main(arguments: list[str]) -> int:
     """Take the slot and become the command; returns only when that failed."""
     own, command = _split(arguments)
-    options = dict(zip(own[3::2], own[4::2], strict=False))
+    options = dict(zip(own[3::2], own[4::2]))
     if len(own) < 3 or len(own) % 2 == 0 or not options.keys() <= {"--standby", "--log"} or not command:
         return _fail(
             ShimExit.USAGE,

@@ -53,6 +53,10 @@ class SupervisedOperation(Operation):
         self._program = program
         self._wrapped = Path(spec.files.wrapped)
 
+    def __enter__(self) -> SupervisedOperation:
+        super().__enter__()
+        return self
+
     def start(self, *, after_stop: bool = False) -> ProcessReport:
         """Make it run and ready.
 

@@ -185,20 +185,18 @@ class Supervisord:
             raise SupervisorError(f"what answers is no supervisord: {error}", where=self._path) from error
 
     def _refusal(self, fault: xmlrpc.client.Fault, name: str) -> SupervisorError:
-        match fault.faultCode:
-            case Fault.BAD_NAME:
-                return UnknownProgramError(f"supervisord knows no program {name}", hint="fab karafka.install")
-            case Fault.NO_FILE | Fault.NOT_EXECUTABLE:
-                hint = "the tool's own interpreter is made by: fab karafka.setup"
-                return SupervisorError(f"{name} cannot be run: {fault.faultString}", hint=hint)
-            case Fault.SPAWN_ERROR:
-                return SupervisorError(f"supervisord could not spawn {name}: {self.program(name).trouble}")
-            case Fault.CANT_REREAD:
-                return SupervisorError(f"supervisord cannot read its files: {fault.faultString}", where=self._path)
-            case Fault.SHUTDOWN_STATE:
-                return SupervisorError("supervisord is shutting down", where=self._path)
-            case _:
-                return SupervisorError(f"supervisord refuses: {fault.faultString}", where=name)
+        if fault.faultCode == Fault.BAD_NAME:
+            return UnknownProgramError(f"supervisord knows no program {name}", hint="fab karafka.install")
+        if fault.faultCode in (Fault.NO_FILE, Fault.NOT_EXECUTABLE):
+            hint = "the tool's own interpreter is made by: fab karafka.setup"
+            return SupervisorError(f"{name} cannot be run: {fault.faultString}", hint=hint)
+        if fault.faultCode == Fault.SPAWN_ERROR:
+            return SupervisorError(f"supervisord could not spawn {name}: {self.program(name).trouble}")
+        if fault.faultCode == Fault.CANT_REREAD:
+            return SupervisorError(f"supervisord cannot read its files: {fault.faultString}", where=self._path)
+        if fault.faultCode == Fault.SHUTDOWN_STATE:
+            return SupervisorError("supervisord is shutting down", where=self._path)
+        return SupervisorError(f"supervisord refuses: {fault.faultString}", where=name)
 
 
 def _program(one: Any) -> Program:

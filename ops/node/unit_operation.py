@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 from ops.core import pidfile, systemd
 from ops.core.deadline import Deadline
@@ -44,7 +43,7 @@ class UnitOperation(Operation):
         self._once = Path(systemd.once_file(str(self._shared), spec.name))
         self._prepared = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> UnitOperation:
         super().__enter__()
         self._give_to_owner()
         return self

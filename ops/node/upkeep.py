@@ -22,27 +22,25 @@ def upkeep(request: Request) -> Response:
     OpsError : it could not be done.
     """
     reports = partial(_reports, request)
-    match request.verb:
-        case Verb.FACTS:
-            from ops.node.facts import gather
+    if request.verb is Verb.FACTS:
+        from ops.node.facts import gather
 
-            assert request.facts is not None
-            return Response((), facts=gather(request, request.facts, reports()))
-        case Verb.INSTALL:
-            from ops.node.installing import install
+        assert request.facts is not None
+        return Response((), facts=gather(request, request.facts, reports()))
+    if request.verb is Verb.INSTALL:
+        from ops.node.installing import install
 
-            assert request.install is not None
-            return Response((), installed=install(request, request.install, reports))
-        case Verb.UNINSTALL:
-            from ops.node.installing import uninstall
+        assert request.install is not None
+        return Response((), installed=install(request, request.install, reports))
+    if request.verb is Verb.UNINSTALL:
+        from ops.node.installing import uninstall
 
-            return Response((), installed=uninstall(request, reports))
-        case _:
-            from ops.node import boot
+        return Response((), installed=uninstall(request, reports))
+    from ops.node import boot
 
-            if request.keeping.kind != keeping.SYSTEMD:
-                raise OpsError(f"nothing starts with the host by {request.keeping.kind}")
-            return Response((), installed=(boot.enable if request.verb is Verb.ENABLE else boot.disable)(request))
+    if request.keeping.kind != keeping.SYSTEMD:
+        raise OpsError(f"nothing starts with the host by {request.keeping.kind}")
+    return Response((), installed=(boot.enable if request.verb is Verb.ENABLE else boot.disable)(request))
 
 
 def _reports(request: Request) -> tuple[ProcessReport, ...]:

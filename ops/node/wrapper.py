@@ -175,7 +175,7 @@ def main(arguments: list[str]) -> int:
     """Wrap one process."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     names, values, command = arguments[:at:2], arguments[1:at:2], arguments[at + 1 :]
-    options = dict(zip(names, values, strict=False))
+    options = dict(zip(names, values))
     try:
         watchdog = options.pop("--watchdog", None)
         spec = ProcessSpec(

@@ -45,16 +45,14 @@ def manager_of(kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20)
     emit : told what happens as it happens.
     lines : how many log lines a failure shows.
     """
-    match kept.kind:
-        case keeping.SYSTEMD:
-            from ops.node.managers.systemd import SystemdManager
+    if kept.kind == keeping.SYSTEMD:
+        from ops.node.managers.systemd import SystemdManager
 
-            return SystemdManager(kept, emit, lines=lines)
-        case keeping.SUPERVISOR:
-            from ops.node.managers.supervisor import SupervisorManager
+        return SystemdManager(kept, emit, lines=lines)
+    if kept.kind == keeping.SUPERVISOR:
+        from ops.node.managers.supervisor import SupervisorManager
 
-            return SupervisorManager(kept, emit, lines=lines)
-        case _:
-            from ops.node.managers.pidfile import PidfileManager
+        return SupervisorManager(kept, emit, lines=lines)
+    from ops.node.managers.pidfile import PidfileManager
 
-            return PidfileManager(emit, lines=lines)
+    return PidfileManager(emit, lines=lines)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.states import State
+from ops.core.strenum import StrEnum
 
 
 class Behaviour(StrEnum):

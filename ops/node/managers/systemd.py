@@ -55,8 +55,8 @@ class SystemdManager:
         except SystemdError as error:
             reports = [inspection.report(spec, inspection.asker(spec)) for spec in specs]
             return tuple(_unasked(report, error) for report in reports)
-        joined = (_joined(report, found.get(unit, Facts()), unit) for report, unit in zip(reports, units, strict=True))
-        return tuple(self._told(report, unit) for report, unit in zip(joined, units, strict=True))
+        joined = (_joined(report, found.get(unit, Facts()), unit) for report, unit in zip(reports, units))
+        return tuple(self._told(report, unit) for report, unit in zip(joined, units))
 
     def start(self, spec: ProcessSpec) -> ProcessReport:
         """Make it run and ready."""

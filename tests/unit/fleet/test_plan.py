@@ -106,7 +106,7 @@ def test_the_agent_runs_by_the_tools_own_interpreter_below_deploy_to() -> None:
     hosts = [{"host": "web1", "deploy_to": "/opt/app"}]
     made = plan(Verb.STATUS, stages={"production": {"hosts": hosts}})
     # Then it lies below it
-    assert made.actions[0].agent == ("/opt/app/shared/karafka-ops/bin/python", "-P", "-m", "ops.node")
+    assert made.actions[0].agent == ("/opt/app/shared/karafka-ops/bin/python", "-I", "-m", "ops.node")
     # And an absolute one stays as it is
     absolute = plan(Verb.STATUS, agent_python="/usr/bin/python3")
     assert absolute.actions[0].agent[0] == "/usr/bin/python3"
