@@ -1,4 +1,4 @@
-"""The running tool as a wheel: what is installed here is what the hosts get, registry or not."""
+"""What hosts run of the tool, as a wheel: what is installed here is what they get, registry or not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from pathlib import Path
 
 import ops
 from ops.core.errors import OpsError
+from ops.core.interpreters import OLDEST_ON_HOSTS
 
 DISTRIBUTION = "karafka-ops"
 ON_HOSTS = ("psutil", "kafka-python")  # of the tool's requirements; the rest is the operator's alone
+PACKAGES = ("core", "node", "kafka")  # of ops; pip compiles what it installs, so newer syntax than a host's stays out
+OPERATORS = frozenset({"core/settings.py", "core/section.py"})  # of these packages, never imported by an agent
+_ROOT = Path(ops.__file__).parent
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same content is the same wheel
 _TAG = "py3-none-any"
 
@@ -42,7 +46,7 @@ class Wheel:
 
 
 def own_wheel() -> Wheel:
-    """Pack the running tool, wherever it was installed from.
+    """Pack what hosts run of the running tool, wherever that was installed from.
 
     Raises
     ------
@@ -56,8 +60,10 @@ def own_wheel() -> Wheel:
         ) from None
     version = distribution.version
     folder = f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
-    files = dict(_package())
-    files[f"{folder}/METADATA"] = (distribution.read_text("METADATA") or "").encode()
+    wanted = tuple(_plain(one) for one in distribution.requires or () if "extra ==" not in one)
+    needed = tuple(one for one in wanted if any(one.startswith(name) for name in ON_HOSTS))
+    files = {f"ops/{path}": (_ROOT / path).read_bytes() for path in host_files()}
+    files[f"{folder}/METADATA"] = _metadata(version, needed).encode()
     files[f"{folder}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: {DISTRIBUTION}\nRoot-Is-Purelib: true\nTag: {_TAG}\n".encode()
     )
@@ -69,26 +75,35 @@ def own_wheel() -> Wheel:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
-    wanted = tuple(_plain(one) for one in distribution.requires or () if "extra ==" not in one)
-    needed = tuple(one for one in wanted if any(one.startswith(name) for name in ON_HOSTS))
     return Wheel(f"{DISTRIBUTION.replace('-', '_')}-{version}-{_TAG}.whl", version, packed.getvalue(), needed)
 
 
-def _package() -> Iterator[tuple[str, bytes]]:
-    """Give the package's files; the templates of a checkout go where a wheel has them."""
-    package = Path(ops.__file__).parent
-    templates = package.parent / "templates"
-    roots = [(package, "ops")]
-    if not (package / "templates").is_dir() and templates.is_dir():
-        roots.append((templates, "ops/templates"))
-    for root, name in roots:
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                yield f"{name}/{path.relative_to(root).as_posix()}", path.read_bytes()
+def host_files() -> Iterator[str]:
+    """Return the files that hosts get, relative to the package."""
+    yield "__init__.py"
+    for package in PACKAGES:
+        for path in sorted((_ROOT / package).rglob("*")):
+            name = path.relative_to(_ROOT).as_posix()
+            if path.is_file() and "__pycache__" not in path.parts and name not in OPERATORS:
+                yield name
+
+
+def _metadata(version: str, requirements: tuple[str, ...]) -> str:
+    """Return METADATA for hosts: the tool's own asks for the operator's interpreter and libraries."""
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {DISTRIBUTION}",
+        f"Version: {version}",
+        "Summary: What hosts run of karafka-ops: the agent, and what asks Kafka",
+        "License: MIT",
+        f"Requires-Python: >={'.'.join(map(str, OLDEST_ON_HOSTS))}",
+        *(f"Requires-Dist: {one}" for one in requirements),
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _record(files: dict[str, bytes], own: str) -> bytes:
-    """Write RECORD (PyPA's specification of recorded installed projects): name, hash and size of every file."""
+    """Return RECORD (PyPA's specification of recorded installed projects): name, hash and size of every file."""
     lines = []
     for name, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
@@ -97,5 +112,5 @@ def _record(files: dict[str, bytes], own: str) -> bytes:
 
 
 def _plain(requirement: str) -> str:
-    """Give a requirement without its environment marker's blank padding."""
+    """Return a requirement without its environment marker's blank padding."""
     return requirement.split(";")[0].strip().replace(" ", "")

@@ -1,4 +1,4 @@
-"""The running tool as a wheel."""
+"""What hosts run of the tool, as a wheel."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import base64
 import hashlib
 import io
 import zipfile
+from email import message_from_bytes
 
 import ops
 from ops.fleet.setup.wheel import own_wheel
 
 
-def test_the_wheel_has_the_package_its_templates_and_a_true_record() -> None:
+def test_the_wheel_has_what_hosts_run_and_a_true_record() -> None:
     # When the running tool is packed
     wheel = own_wheel()
     archive = zipfile.ZipFile(io.BytesIO(wheel.content))
     names = archive.namelist()
-    # Then the agent and the templates are in it, and nothing that was compiled
+    # Then the agent and what asks Kafka are in it, nothing of the operator's, and nothing that was compiled
     assert wheel.name == f"karafka_ops-{wheel.version}-py3-none-any.whl"
-    assert {"ops/node/__main__.py", "ops/core/protocol.py", "ops/templates/project/fabric.yaml.j2"} <= set(names)
+    assert {"ops/__init__.py", "ops/node/__main__.py", "ops/core/protocol.py", "ops/kafka/__main__.py"} <= set(names)
+    assert {name.split("/")[1] for name in names if name.startswith("ops/")} == {"__init__.py", "core", "node", "kafka"}
+    assert not {"ops/core/settings.py", "ops/core/section.py"} & set(names)
     assert not [name for name in names if "__pycache__" in name]
     # And RECORD tells the truth about every file
     record = archive.read(f"karafka_ops-{wheel.version}.dist-info/RECORD").decode().splitlines()
@@ -47,3 +50,8 @@ def test_the_wheel_says_its_version_and_what_hosts_need() -> None:
         "kafka-python",
         "psutil",
     ]
+    # And pip takes it on the oldest interpreter that hosts may have, with these requirements alone
+    archive = zipfile.ZipFile(io.BytesIO(wheel.content))
+    fields = message_from_bytes(archive.read(f"karafka_ops-{wheel.version}.dist-info/METADATA"))
+    assert fields["Requires-Python"] == ">=3.9"
+    assert tuple(fields.get_all("Requires-Dist", ())) == wheel.requirements
