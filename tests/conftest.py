@@ -5,7 +5,10 @@ Read by the oldest interpreter of a host too, with nothing installed but what th
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import pytest
 from ops.core.identity import Identity
 from tests.labs import OPERATOR
 
-pytest_plugins = ["tests.labs.fixtures"] if OPERATOR else []
+pytest_plugins = ["tests.again", *(["tests.labs.fixtures"] if OPERATOR else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +52,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     apart = [one.nodeid for one in session.items if one.get_closest_marker("xdist_group") and "@" not in one.nodeid]
     if apart:
         raise pytest.UsageError(f"pytest-xdist keeps tests that share a fleet apart, {apart[0]} for one: see pyproject")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove pytest's own folder of all runs, where no run has left anything in it."""
+    if not hasattr(config, "workerinput"):
+        with suppress(OSError):
+            Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}").rmdir()
 
 
 @pytest.fixture(scope="session")
