@@ -11,19 +11,19 @@ from typing import Any, Literal, get_type_hints
 
 import msgspec
 
+from ops.core import tool
 from ops.core.errors import SettingsError
 from ops.core.release import HOOK_FILE
+from ops.core.section_errors import FILE_HINT, ROOT, explained
 from ops.core.settings import BatchSize, Count, Rollout, Seconds, Settings, Workers
 from ops.core.slot import ROLE
 
-ROOT = "karafka"
-_FILE_HINT = "an annotated example: python -m ops init"
 _VARIABLE = "FABRIC_KARAFKA_"
 _SCALARS: dict[str, Any] = {  # settings of a single value: as the environment names them, type
     **dict.fromkeys(
         (
             *("application", "deploy_to", "command", "app", "karafka_env", "env_file", "pid", "role"),
-            *("worker_command", "agent_python", "known_hosts", "stage", "repo_url", "branch"),
+            *("worker_command", "agent_python", "known_hosts", "stage", "repo_url", "branch", "tool"),
         ),
         str,
     ),
@@ -107,10 +107,10 @@ def load(section: Any, stage: str | None = None) -> Settings:
     SettingsError : anything is missing, unknown or of the wrong type; it names the key path.
     """
     if not isinstance(section, Mapping):
-        raise SettingsError(f"expected a mapping, got {section!r}", where=ROOT, hint=_FILE_HINT)
+        raise SettingsError(f"expected a mapping, got {section!r}", where=ROOT, hint=FILE_HINT)
     stages = section.get("stages")
     if not isinstance(stages, Mapping) or not stages:
-        raise SettingsError("expected a mapping of stages with their hosts", where=f"{ROOT}.stages", hint=_FILE_HINT)
+        raise SettingsError("expected a mapping of stages with their hosts", where=f"{ROOT}.stages", hint=FILE_HINT)
     checked = {str(name): _stage(section, str(name), own) for name, own in stages.items()}
     wanted = stage or section.get("stage") or (next(iter(checked)) if len(checked) == 1 else None)
     names = ", ".join(checked)
@@ -133,18 +133,20 @@ def _stage(section: Mapping[str, Any], name: str, own: Any) -> Settings:
     """Merge one stage over the section, convert and check it."""
     path = f"{ROOT}.stages.{name}"
     if not isinstance(own, Mapping):
-        raise SettingsError(f"expected a mapping with hosts, got {own!r}", where=path, hint=_FILE_HINT)
+        raise SettingsError(f"expected a mapping with hosts, got {own!r}", where=path, hint=FILE_HINT)
     if "hosts" in section:
         raise SettingsError("hosts belong to a stage", where=f"{ROOT}.hosts", hint=f"move them to {path}.hosts")
     for forbidden in ("stage", "stages"):
         if forbidden in own:
             raise SettingsError("unknown key", where=f"{path}.{forbidden}")
+    if "tool" in own:
+        raise SettingsError("one for all stages", where=f"{path}.tool", hint=f"move it to {ROOT}.tool")
     common = {key: value for key, value in section.items() if key not in ("stages", "stage")}
     merged = _plain({**_merge(common, own), "stage": name})
     try:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
-        raise _explain(error, merged, path, own) from None
+        raise explained(error, merged, path, own) from None
     _check(settings, path, own)
     return settings
 
@@ -167,71 +169,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(error: msgspec.ValidationError, merged: Any, path: str, own: Mapping[str, Any]) -> SettingsError:
-    """Turn msgspec's words into ours: the key path a user finds in the file, the value, what was expected."""
-    message = str(error)
-    text, _, at = message.partition(" - at `$")
-    of_key = " - at `key` in `$" in message  # a mapping's key itself is wrong, not its value
-    if of_key:
-        text, _, at = message.partition(" - at `key` in `$")
-    keys, value = _locate(at.rstrip("`") + "[...]" * of_key, message, merged)
-    if of_key:
-        value = keys.pop()
-    match = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", text, flags=re.DOTALL)
-    if match:
-        keys = [*keys, match[2]]
-        text = "unknown key" if match[1] == "contains unknown" else "missing"
-    else:
-        text = f"{text[:1].lower()}{text[1:]}: {value!r}".replace("`", "")
-    root = path if keys[0] in (*own, "hosts") else ROOT
-    return SettingsError(
-        text,
-        where="".join([root, *(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)]),
-        hint=_FILE_HINT,
-    )
-
-
-def _locate(at: str, message: str, merged: Any) -> tuple[list[str | int], Any]:
-    """Follow msgspec's path to the keys and the value; `[...]` stands for a key it does not name."""
-    keys: list[str | int] = []
-    value = merged
-    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", at):
-        key = name or (_culprit(merged, keys, message) if index == "..." else int(index))
-        keys.append(key)
-        value = value.get(key) if isinstance(value, Mapping) else value[key]
-    return keys, value
-
-
-def _culprit(merged: Any, keys: list[str | int], message: str) -> str:
-    """Find the key of a mapping that alone brings the same message about."""
-    inside = merged
-    for key in keys:
-        inside = inside[key]
-    for candidate in inside:
-        trial = _with_only(merged, keys, candidate)
-        try:
-            msgspec.convert(trial, Settings)
-        except msgspec.ValidationError as error:
-            if str(error) == message:
-                return str(candidate)
-    return "*"
-
-
-def _with_only(value: Any, keys: list[str | int], candidate: str) -> Any:
-    """Copy the settings with the mapping at `keys` cut down to one key."""
-    if not keys:
-        return {candidate: value[candidate]}
-    copy = dict(value) if isinstance(value, Mapping) else list(value)
-    copy[keys[0]] = _with_only(copy[keys[0]], keys[1:], candidate)  # type: ignore[index]
-    return copy
-
-
 def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
     """Check what types alone cannot say."""
 
     def wrong(key: str, what: str) -> SettingsError:
         home = path if key.split(".")[0].split("[")[0] in (*own, "hosts") else ROOT
-        return SettingsError(what, where=f"{home}.{key}", hint=_FILE_HINT)
+        return SettingsError(what, where=f"{home}.{key}", hint=FILE_HINT)
 
     if not settings.deploy_to.startswith("/"):
         raise wrong("deploy_to", f"expected an absolute path, got {settings.deploy_to!r}")
@@ -272,6 +215,8 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
     for key, value in (folders | {"logrotate_d": settings.logrotate_d}).items():
         if not value.startswith("/"):
             raise wrong(key, f"expected an absolute path, got {value!r}")
+    for key, what in tool.troubles(settings.tool):
+        raise wrong(key, what)
     seen: set[str] = set()
     for index, host in enumerate(settings.hosts):
         if host.host in seen:

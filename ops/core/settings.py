@@ -10,9 +10,9 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")]
 WORKER = "worker"
-BatchSize = Count | Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,2}|[1-9][0-9]?%|100%)$")]
+BatchSize = Count | Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,2}|[1-9][0-9]?%|100%)\Z")]
 
 
 class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,6 +92,19 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     on: Literal["local", "hosts"] = "local"
 
 
+class ToolIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An index that has this tool's wheel.
+
+    Attributes
+    ----------
+    index : URL of its simple API.
+    sha256 : hash of the wheel, in hexadecimal.
+    """
+
+    index: str
+    sha256: str
+
+
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What differs for the processes of one role."""
 
@@ -134,6 +147,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     default_hooks : restart after deploy:finished.
     hooks : file name below .karafka/hooks -> where it runs.
     pool : hosts worked on at the same time.
+    tool : what pipelines install: a wheel's path in the project, its URL with its hash, or an index with the hash;
+        None for the wheel that `fab ci.init` puts into the project.
     """
 
     application: Name
@@ -141,7 +156,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     command: tuple[str, ...] | str
     hosts: Annotated[tuple[Host, ...], msgspec.Meta(min_length=1)]
     stage: Name
-    app: Annotated[str, msgspec.Meta(pattern=r"^[\w.]+:\w+$")] | None = None
+    app: Annotated[str, msgspec.Meta(pattern=r"^[\w.]+:\w+\Z")] | None = None
     karafka_env: str | None = None
     env: dict[str, str | int | float] = {}
     env_file: str = "karafka.env"
@@ -162,7 +177,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     supervisor: Supervisor = Supervisor()
     logrotate_d: str = "/etc/logrotate.d"
     repo_url: str | None = None
-    branch: Annotated[str, msgspec.Meta(pattern=r"^[^-\s]\S*$")] = "main"
+    branch: Annotated[str, msgspec.Meta(pattern=r"^[^-\s]\S*\Z")] = "main"
     keep_releases: Count = 5
     linked_dirs: tuple[str, ...] = ()
     linked_files: tuple[str, ...] = ()
@@ -176,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     known_hosts: str = "~/.ssh/known_hosts"
     pool: Count = 16
     connect_timeout_seconds: Seconds = 10.0
+    tool: str | ToolIndex | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,9 +18,12 @@ from ops.core.interpreters import OLDEST_ON_HOSTS
 DISTRIBUTION = "karafka-ops"
 ON_HOSTS = ("psutil", "kafka-python")  # of the tool's requirements; the rest is the operator's alone
 PACKAGES = ("core", "node", "kafka")  # of ops; pip compiles what it installs, so newer syntax than a host's stays out
-OPERATORS = frozenset({"core/settings.py", "core/section.py"})  # of these packages, never imported by an agent
+OPERATORS = frozenset(  # of these packages, never imported by an agent
+    {"core/settings.py", "core/section.py", "core/section_errors.py", "core/tool.py"}
+)
 _ROOT = Path(ops.__file__).parent
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same content is the same wheel
+_STEM = DISTRIBUTION.replace("-", "_")
 _TAG = "py3-none-any"
 
 
@@ -52,30 +55,56 @@ def own_wheel() -> Wheel:
     ------
     OpsError : it runs without having been installed.
     """
-    try:
-        distribution = metadata.distribution(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        raise OpsError(
-            f"{DISTRIBUTION} is not installed here", hint="pip install it; a bare checkout is no version"
-        ) from None
-    version = distribution.version
-    folder = f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
+    distribution = own_distribution()
     wanted = tuple(_plain(one) for one in distribution.requires or () if "extra ==" not in one)
     needed = tuple(one for one in wanted if any(one.startswith(name) for name in ON_HOSTS))
+    version = distribution.version
     files = {f"ops/{path}": (_ROOT / path).read_bytes() for path in host_files()}
-    files[f"{folder}/METADATA"] = _metadata(version, needed).encode()
-    files[f"{folder}/WHEEL"] = (
+    content = packed_wheel(version, files, {"METADATA": _metadata(version, needed).encode()})
+    return Wheel(wheel_name(version), version, content, needed)
+
+
+def own_distribution() -> metadata.Distribution:
+    """Return the running tool as it is installed.
+
+    Raises
+    ------
+    OpsError : it runs without having been installed.
+    """
+    try:
+        return metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        hint = "pip install its checkout or its wheel; a bare checkout is no version"
+        raise OpsError(f"{DISTRIBUTION} is not installed here", hint=hint) from None
+
+
+def wheel_name(version: str) -> str:
+    """Return the file name of the tool's wheel."""
+    return f"{_STEM}-{version}-{_TAG}.whl"
+
+
+def packed_wheel(version: str, files: Mapping[str, bytes], notes: Mapping[str, bytes]) -> bytes:
+    """Pack files and the notes of their .dist-info as a wheel; WHEEL and RECORD are added.
+
+    Parameters
+    ----------
+    files : path in the wheel -> content.
+    notes : path below the .dist-info -> content; METADATA is one of them.
+    """
+    folder = f"{_STEM}-{version}.dist-info"
+    content = {**files, **{f"{folder}/{name}": text for name, text in notes.items()}}
+    content[f"{folder}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: {DISTRIBUTION}\nRoot-Is-Purelib: true\nTag: {_TAG}\n".encode()
     )
-    files[f"{folder}/RECORD"] = _record(files, f"{folder}/RECORD")
+    content[f"{folder}/RECORD"] = _record(content, f"{folder}/RECORD")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
+        for name, text in content.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
-    return Wheel(f"{DISTRIBUTION.replace('-', '_')}-{version}-{_TAG}.whl", version, packed.getvalue(), needed)
+            archive.writestr(entry, text)
+    return packed.getvalue()
 
 
 def host_files() -> Iterator[str]:

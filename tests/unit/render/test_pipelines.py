@@ -20,6 +20,15 @@ from ops.render.templates import folder
 
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
 STAGES = ["production", "staging", "canary-1"]
+WHEEL = ".karafka/tool/karafka_ops-1.2.3-py3-none-any.whl"
+VALUES: dict[str, Any] = {
+    "application": "sources",
+    "branch": "release/1.x",
+    "stages": STAGES,
+    "default": "production",
+    "tool": WHEEL,
+    "version": "1.2.3",
+}
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -28,8 +37,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def made(kind: str, stages: list[str] = STAGES, default: str = "production") -> dict[str, Any]:
-    values = {"application": "sources", "branch": "release/1.x", "version": "1.2.3"}
-    return parsed(pipeline_file(kind, stages=stages, default=default, **values).text)
+    return parsed(pipeline_file(kind, **VALUES | {"stages": stages, "default": default}).text)
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -43,9 +51,7 @@ def test_a_pipeline_is_what_its_platforms_schema_says(kind: str) -> None:
 
 def test_actionlint_has_nothing_against_githubs_where_it_is_installed(tmp_path: Path) -> None:
     # Given a pipeline in its place
-    record = pipeline_file(
-        "github", application="sources", branch="main", stages=STAGES, default="production", version="1.2.3"
-    )
+    record = pipeline_file("github", **VALUES)
     path = tmp_path / record.path
     path.parent.mkdir(parents=True)
     path.write_text(record.text)
