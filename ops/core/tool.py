@@ -37,11 +37,16 @@ def troubles(tool: str | ToolIndex | None) -> Iterator[tuple[str, str]]:
                 wanted = "a wheel's path in the project, its URL with #sha256=HEX, or {index: URL, sha256: HEX}"
                 yield "tool", f"expected {wanted}, got {tool!r}"
         elif not _ADDRESS.match(address):
-            yield "tool", f"expected the https:// URL of a wheel, without a password, got {tool!r}"
+            yield "tool", f"expected the https:// URL of a wheel, without a password, got {_shown(tool)!r}"
         elif not _HASH.match(digest):
-            yield "tool", f"expected the wheel's hash at the end of its URL, {_FRAGMENT}HEX, got {tool!r}"
+            yield "tool", f"expected the wheel's hash at the end of its URL, {_FRAGMENT}HEX, got {_shown(tool)!r}"
     elif tool is not None:
         if not _INDEX.match(tool.index):
-            yield "tool.index", f"expected an https:// URL, without a password, got {tool.index!r}"
+            yield "tool.index", f"expected an https:// URL, without a password, got {_shown(tool.index)!r}"
         if not _HASH.match(tool.sha256):
             yield "tool.sha256", f"expected 64 hexadecimal digits, got {tool.sha256!r}"
+
+
+def _shown(address: str) -> str:
+    """Return a URL as it may be printed: without what may be a password."""
+    return re.sub(r"//.*@", "//...@", address, flags=re.DOTALL)
