@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import ops
 from ops.render.templates import folder
 from tests.labs.yard import Yard
 
@@ -80,6 +81,19 @@ def markers() -> Iterator[Markers]:
         thread.join()
 
 
+def new_machine(folder: Path) -> None:
+    """Make an environment that has all but the tool, which a pipeline is to install."""
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(("ops", "karafka_ops", "_editable_impl_karafka_ops")):
+            (packages / path.name).symlink_to(path)
+    fab = folder / "bin/fab"
+    fab.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m fabric "$@"\n')
+    fab.chmod(0o755)
+
+
 class Pipeline:
     """A project in a repository, and a runner that has it checked out."""
 
@@ -87,6 +101,7 @@ class Pipeline:
         self.yard = yard
         self.markers = markers
         self.work = yard.folder / "runner"
+        self.machine = yard.folder / "machine"
         self.temporary = yard.folder / "temporary"
         self.home = yard.folder / "home"
         for path in (self.temporary, self.home):
@@ -110,6 +125,11 @@ class Pipeline:
             "DEPLOY_KNOWN_HOSTS": yard.fleet.known_hosts.read_text().rstrip("\n"),
         }
 
+    @property
+    def path(self) -> str:
+        """Where the runner's programs are."""
+        return f"{self.machine / 'bin'}:{os.environ['PATH']}"
+
     def init(self, kind: str) -> dict[str, Any]:
         """Write a pipeline into the repository; gives it parsed."""
         done = self.fab("ci.init", kind, cwd=self.yard.source)
@@ -120,19 +140,20 @@ class Pipeline:
         return found
 
     def checkout(self) -> None:
-        """Check the repository out anew."""
+        """Check the repository out anew, on a new machine."""
         shutil.rmtree(self.work, ignore_errors=True)
+        new_machine(self.machine)
         subprocess.run(["git", "clone", "--quiet", str(self.yard.source), str(self.work)], check=True, timeout=30)
 
     def run(self, argv: list[str], cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run something as a runner does: nobody's home, no terminal, the tool on the PATH."""
-        scripts = sysconfig.get_path("scripts")
+        """Run something as a runner does, or its operator: nobody's home, no terminal."""
         base = {
-            "PATH": f"{scripts}:{os.environ['PATH']}",
+            "PATH": f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "CI": "true",
-            "PIP_NO_INDEX": "1",  # the tool is there already, and nothing is fetched
+            "PIP_NO_INDEX": "1",  # what the tool needs is there already, and nothing is fetched
+            "PIP_NO_COMPILE": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "DEPLOY_MARKER_URL": self.markers.url,
             "DEPLOY_MARKER_TOKEN": "of-the-dashboard",
@@ -165,7 +186,7 @@ class Pipeline:
             script = self.temporary / "step.sh"
             script.write_text(step["run"])
             done = self.run(["bash", "-e", str(script)], **GITHUB, **own, GITHUB_STEP_SUMMARY=str(summary),
-                            RUNNER_TEMP=str(self.temporary))  # fmt: skip
+                            RUNNER_TEMP=str(self.temporary), PATH=self.path)  # fmt: skip
             log += done.stdout + done.stderr
             code = code or done.returncode
         return code, log, summary.read_text()
@@ -180,7 +201,8 @@ class Pipeline:
             Path(files[secret]).write_text(text)
         script = "\n".join([*job.get("before_script", []), *job["script"]])
         stage = job.get("environment", {}).get("name", "")
-        done = self.run(["bash", "-eo", "pipefail", "-c", script], **GITLAB, **files, CI_ENVIRONMENT_NAME=stage)
+        done = self.run(["bash", "-eo", "pipefail", "-c", script], **GITLAB, **files, CI_ENVIRONMENT_NAME=stage,
+                        PATH=self.path)  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
 
@@ -215,8 +237,12 @@ def test_the_steps_of_githubs_pipeline_deploy_and_tell_what_came_of_it(pipeline:
     code, log, summary = pipeline.github(jobs["build"])
     assert code == 0, log
     code, log, summary = pipeline.github(jobs["deploy-production"])
-    # Then the artifact is current and works everywhere, and no key is left on the runner
+    # Then the tool has come from the wheel that the project carries, to a machine that had none
     assert code == 0, log
+    wheel = f"./.karafka/tool/karafka_ops-{ops.__version__}-py3-none-any.whl"
+    assert f"Processing {wheel}" in log
+    assert f"Successfully installed karafka-ops-{ops.__version__}\n" in log
+    # And the artifact is current and works everywhere, and no key is left on the runner
     release = pipeline.yard.only()
     assert not (pipeline.temporary / "deploy_key").exists()
     # And the log is folded by stage; nothing that a hook has printed is obeyed, and all of it is shown
@@ -337,17 +363,44 @@ def test_a_restart_and_a_refusal_speak_githubs_language(pipeline: Pipeline, tmp_
 
 
 def test_a_pipeline_that_is_there_is_not_replaced_unless_told(pipeline: Pipeline) -> None:
-    # Given a pipeline that somebody has changed
+    # Given a pipeline that somebody has changed, and the wheel of a version before
     path = pipeline.yard.source / ".gitlab-ci.yml"
     path.write_text("changed: true\n")
+    old = pipeline.yard.source / ".karafka/tool/karafka_ops-0.0.1-py3-none-any.whl"
+    old.write_bytes(b"")
     # When it is written again
     refused = pipeline.run(["fab", "ci.init", "gitlab"], pipeline.yard.source)
-    # Then it is left alone, and the flag is named
+    # Then both are left alone, and the flag is named
     assert refused.returncode == 2
     assert "--force" in refused.stderr
     assert path.read_text() == "changed: true\n"
+    assert old.exists()
     # When it is meant
-    pipeline.fab("ci.init", "gitlab", "--force", cwd=pipeline.yard.source)
-    # Then it is written
+    done = pipeline.fab("ci.init", "gitlab", "--force", cwd=pipeline.yard.source)
+    # Then it is written, and the old wheel is gone
+    assert f"removed {old}\n" in done.stdout
+    assert not old.exists()
     assert "resource_group" in path.read_text()
     assert sys.executable not in path.read_text()
+
+
+def test_a_pipeline_installs_what_the_settings_name(pipeline: Pipeline) -> None:
+    # Given a tool that the settings name: a file that is not there
+    source, tool = pipeline.yard.source, "vendor/karafka_ops-1.0-py3-none-any.whl"
+    refused = pipeline.run(["fab", "ci.init", "gitlab", "--force"], source, FABRIC_KARAFKA_TOOL=tool)
+    # Then no pipeline is written for it
+    assert refused.returncode == 2
+    assert f"karafka.tool: no such file: {source / tool}" in refused.stderr
+    assert tool not in (source / ".gitlab-ci.yml").read_text()
+    # When it is there, or comes from an index with its hash
+    (source / tool).parent.mkdir()
+    (source / tool).touch()
+    index = {"index": "https://pypi.example.com/simple/", "sha256": "0" * 64}
+    data = json.loads((source / "fabric.json").read_text())
+    for named, words in ((tool, f"pip install ./{tool}"), (index, "--index-url https://pypi.example.com/simple/")):
+        data["karafka"]["tool"] = named
+        (source / "fabric.json").write_text(json.dumps(data))
+        pipeline.fab("ci.init", "gitlab", "--force", cwd=source)
+        # Then the pipeline installs that one
+        assert words in (source / ".gitlab-ci.yml").read_text()
+        assert ".karafka/tool" not in (source / ".gitlab-ci.yml").read_text()
