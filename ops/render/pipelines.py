@@ -17,6 +17,8 @@ PLACES = {"github": ".github/workflows/deploy.yml", "gitlab": ".gitlab-ci.yml"}
 _PRODUCTION = "production"
 _BRANCH = re.compile(r"[A-Za-z0-9._/@=-]+")  # git allows quotes, `$`, `{`; GitHub's branch filter is a pattern, too
 
+_NO_JOB = re.compile(r"[^A-Za-z0-9_-]")  # GitHub's names of jobs have no dot
+
 
 def pipeline_file(
     kind: str,
@@ -40,24 +42,29 @@ def pipeline_file(
 
     Raises
     ------
-    SettingsError : the branch has a character that means something to YAML, a shell or a pipeline.
+    SettingsError : the branch has a character that means something to YAML, a shell or a pipeline, or two stages would
+        be one job.
     """
     if not _BRANCH.fullmatch(branch):
         what = f"expected letters, digits and ._/@=- for a pipeline, got {branch!r}"
         raise SettingsError(what, where="karafka.branch", hint="FABRIC_KARAFKA_BRANCH=main fab ci.init ...")
     approved = _PRODUCTION if _PRODUCTION in stages else default
     before = [name for name in stages if name != approved]
-    jobs = [
+    jobs = {name: f"deploy-{_NO_JOB.sub('-', name)}" for name in (*before, approved)}
+    if len(set(jobs.values())) < len(jobs):
+        raise SettingsError(f"two of them would be one job: {', '.join(jobs)}", where="karafka.stages")
+    rows = [
         {
             "name": name,
+            "job": job,
             "approved": name == approved,
-            "needs": ", ".join(("build", *(f"deploy-{one}" for one in before if name == approved))),
+            "needs": ", ".join(("build", *(jobs[one] for one in before if name == approved))),
         }
-        for name in (*before, approved)
+        for name, job in jobs.items()
     ]
     install = "\n".join(install_commands(tool, version))
     values: dict[str, Any] = {"application": application, "branch": branch, "install": install}
-    record = render("ci", {f"{kind}-deploy.yml": PLACES[kind]}, approved=approved, stages=jobs, **values)[0]
+    record = render("ci", {f"{kind}-deploy.yml": PLACES[kind]}, approved=approved, stages=rows, **values)[0]
     return replace(record, text=f"{record.text.rstrip()}\n")
 
 

@@ -32,7 +32,7 @@ TOOLS = [
     ToolIndex(index="https://pypi.example.com/simple/", sha256=HASH),
 ]
 SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
-STAGES = ["production", "staging", "canary-1"]
+STAGES = ["production", "staging", "canary-1.b"]
 VALUES: dict[str, Any] = {
     "application": "sources",
     "branch": "release/1.x",
@@ -93,9 +93,9 @@ def test_githubs_jobs_deploy_one_after_the_other_and_never_twice_at_once() -> No
     pipeline = made("github")
     jobs = pipeline["jobs"]
     # Then each has a job, production's comes after the others, and its environment holds it up for approval
-    assert list(jobs) == ["build", "deploy-staging", "deploy-canary-1", "deploy-production"]
+    assert list(jobs) == ["build", "deploy-staging", "deploy-canary-1-b", "deploy-production"]
     assert jobs["deploy-staging"]["needs"] == ["build"]
-    assert jobs["deploy-production"]["needs"] == ["build", "deploy-staging", "deploy-canary-1"]
+    assert jobs["deploy-production"]["needs"] == ["build", "deploy-staging", "deploy-canary-1-b"]
     assert jobs["deploy-production"]["environment"] == "production"
     groups = [job["concurrency"] for name, job in jobs.items() if name != "build"]
     assert len({one["group"] for one in groups}) == 3
@@ -115,12 +115,12 @@ def test_gitlabs_jobs_wait_for_each_other_and_production_for_a_person() -> None:
     pipeline = made("gitlab")
     # Then each has a job with a lock of its own, which nothing interrupts
     jobs = {name: one for name, one in pipeline.items() if name.startswith("deploy-")}
-    assert list(jobs) == ["deploy-staging", "deploy-canary-1", "deploy-production"]
+    assert list(jobs) == ["deploy-staging", "deploy-canary-1-b", "deploy-production"]
     assert len({one["resource_group"] for one in jobs.values()}) == 3
     assert pipeline[".deploy"]["interruptible"] is False
     # And production's is started by hand, after the others
     assert [one["rules"][0]["when"] for one in jobs.values()] == ["on_success", "on_success", "manual"]
-    assert jobs["deploy-production"]["needs"] == ["build", "deploy-staging", "deploy-canary-1"]
+    assert jobs["deploy-production"]["needs"] == ["build", "deploy-staging", "deploy-canary-1-b"]
 
 
 def test_where_no_stage_is_production_the_default_one_waits() -> None:
@@ -144,6 +144,15 @@ def test_the_tool_comes_from_what_is_named_and_never_by_its_bare_name(kind: str)
     assert "--no-deps --require-hashes --only-binary :all: --index-url https://pypi.example.com/simple/ " in download
     assert f"karafka-ops==1.2.3 --hash=sha256:{HASH}" in install_step(kind, tool=TOOLS[2])
     assert install == 'python -m pip install "$folder"/*.whl'
+
+
+def test_two_stages_that_would_be_one_job_are_refused() -> None:
+    # When the names of two stages differ in what no job's name has
+    for kind in SCHEMAS:
+        with pytest.raises(SettingsError) as caught:
+            made(kind, stages=["a.b", "a-b"], default="a.b")
+        # Then no pipeline is made that leaves one of them out
+        assert caught.value.where == "karafka.stages"
 
 
 @pytest.mark.parametrize("branch", ['a"b', "a$b", "${{x}}", "a'b", "a`b", "a\n", "re+x", "a!", "", "a#b", "ä"])
