@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,19 @@ import pytest
 
 from ops.core.identity import Identity
 from tests.labs import OPERATOR
+from tests.labs.signals import hear_again
 
 pytest_plugins = ["tests.again", *(["tests.labs.fixtures"] if OPERATOR else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let kafka-python 3.0.12 read its own schemas the way Python 3.11 and 3.12 warn of."""
+    """Let all tests begin alike, however the run was started."""
+    if sys.platform != "linux":
+        raise pytest.UsageError(
+            "Linux only: processes are known by /proc, pidfd and byte locks that no other system has"
+        )
+    hear_again()
+    # kafka-python 3.0.12 reads its own schemas the way Python 3.11 and 3.12 warn of
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
     for name in (
         "GITHUB_ACTIONS",

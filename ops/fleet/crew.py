@@ -1,16 +1,16 @@
-"""Threads for the hosts of one batch: as many at work as the pool has places, and Ctrl-C as news like any other."""
+"""Threads for the hosts of one batch: as many at work as the pool has places; and what asks it to end, as news."""
 
 from __future__ import annotations
 
 import queue
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ops.core.errors import OpsError, UnreachableError
+from ops.core.interrupts import handling
 
 Result = TypeVar("Result")
 Message = TypeVar("Message")
@@ -50,7 +50,7 @@ class Done(Generic[Result]):
 
 @dataclass(frozen=True)
 class Interrupted:
-    """Ctrl-C: nothing more is begun; these hosts are at work."""
+    """Ctrl-C, TERM or HUP: nothing more is begun; these hosts are at work."""
 
     hosts: tuple[str, ...]
 
@@ -70,18 +70,9 @@ class Crew(Generic[Message, Result]):
         self._news: queue.SimpleQueue[Happened[Message] | Done[Result] | None] = queue.SimpleQueue()
         self._left = False
 
-    @contextmanager
-    def interrupts(self) -> Iterator[None]:
-        """Take SIGINT as news from here on, where this is the main thread and nobody ignores it."""
-        before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
-            yield
-            return
-        signal.signal(signal.SIGINT, lambda *_: self._news.put(None))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def interrupts(self) -> AbstractContextManager[None]:
+        """Take Ctrl-C, TERM and HUP as news from here on, those excepted that are ignored."""
+        return handling(lambda *_: self._news.put(None))
 
     def run(self, jobs: Sequence[Job[Message, Result]]) -> Iterator[Happened[Message] | Done[Result] | Interrupted]:
         """Do the jobs; gives all news until the last one is done, or `leave` was called."""

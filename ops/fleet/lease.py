@@ -10,21 +10,21 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Protocol
 
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError, UnreachableError
+from ops.core.interrupts import handling, interrupt
 from ops.core.lease import Fence, LeaseAction, LeaseCall
 from ops.fleet.lease_host import LeaseHost, ci_run, held_text, own_name
 
 TTL_SECONDS = 60.0
 _RELEASE_SECONDS = 10.0
 _POLL_SECONDS = 2.0
-_TERMINATED = 128
 
 
 class LeaseLostError(LockHeldError):
@@ -223,27 +223,7 @@ class Lease:
             self._say(f"the lease could not be given back and ends in {self._call.ttl_seconds:g} s: {error}")
 
 
-@contextmanager
-def _terminations() -> Iterator[None]:
+def _terminations() -> AbstractContextManager[None]:
     """Let TERM and HUP end the command as Ctrl-C does, so that the lease is given back on the way out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        on_interrupt = signal.getsignal(signal.SIGINT)
-        if callable(on_interrupt):
-            on_interrupt(signal.SIGINT, frame)
-        else:  # Ctrl-C is ignored, as below nohup
-            raise SystemExit(_TERMINATED + number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    taken = [number for number, handler in before.items() if handler is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in taken:
-            with suppress(ValueError):
-                signal.signal(number, before[number])
+    fresh = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    return handling(interrupt, fresh)

@@ -91,8 +91,8 @@ def _become(command: list[str], environment: dict[str, str], log: int | None) ->
     if log is not None:
         os.dup2(log, 1)
         os.dup2(log, 2)
-    # Ignored signals survive exec: Python ignores the first two, an agent the third.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT):
+    # Ignored signals survive exec: Python ignores the first two, an agent the third, a script's background the others.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, environment)

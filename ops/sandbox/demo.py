@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.sandbox.interrupts import signals_interrupt, uninterrupted
 from ops.sandbox.stage import Stage
 
 STEP_SECONDS = 180.0  # of a machine with much else to do; alone it takes a third of a minute at most
@@ -43,12 +44,14 @@ class Demo:
         ------
         OpsError : a step did not end as it must.
         """
-        try:
-            self._play()
-        finally:
-            self._end_background()
-            self.stage.say("Everything down again, nothing left over")
-            self.stage.run("inv", "sandbox.down", "--dir", str(self.directory), within=STEP_SECONDS)
+        with signals_interrupt():
+            try:
+                self._play()
+            finally:
+                with uninterrupted():
+                    self._end_background()
+                    self.stage.say("Everything down again, nothing left over")
+                    self.stage.run("inv", "sandbox.down", "--dir", str(self.directory), within=STEP_SECONDS)
 
     def _play(self) -> None:
         stage = self.stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ import pytest
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
 from tests.labs.relays import MakeRelays, Relays
+from tests.labs.signals import in_background
 
 PATIENCE = 90.0
 pytestmark = pytest.mark.timeout(400)
@@ -64,9 +66,10 @@ def test_an_operator_that_is_ended_finishes_what_has_begun_and_gives_the_lease_b
     # Given a rollout in the middle of its first host
     before = relays.pids()
     relays.hang("host1")
-    with relays.operator("karafka.restart") as operator:
+    background = in_background() if number is signal.SIGTERM else nullcontext()
+    with background, relays.operator("karafka.restart") as operator:
         relays.until_hanging("host1")
-        # When it is asked to end
+        # When it is asked to end, TERM being all that one in a script's background hears
         operator.process.send_signal(number)
         operator.until("interrupted: finishing what has begun on host1")
         relays.go_on("host1")

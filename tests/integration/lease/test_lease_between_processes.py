@@ -25,6 +25,7 @@ from ops.fleet.lease_host import LeaseHost
 from ops.fleet.plan import HostAction
 from ops.fleet.transport import Target
 from ops.fleet.transport.local import LocalTransport
+from tests.labs.signals import in_background
 
 OPERATOR = Path(__file__).with_name("operator_process.py")
 AGENT = (sys.executable, "-P", "-m", "ops.node")
@@ -94,6 +95,22 @@ def test_one_that_is_told_to_end_gives_it_back(host: LeaseHost, operator: Start,
     # When it is told to end
     process.send_signal(number)
     # Then it ends as by Ctrl-C, and the lease is free at once
+    assert process.wait(30) == -signal.SIGINT
+    assert host.show().lease.ended == "released by its owner"
+
+
+def test_one_in_the_background_hears_term_alone_and_gives_it_back(host: LeaseHost, operator: Start) -> None:
+    # Given an operator in a script's background, below nohup
+    with in_background():
+        process = operator()
+    assert first_line(process).isdigit()
+    # When it is asked to end by what it ignores, then it goes on
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGHUP)
+    assert not Deadline(0.5).poll(lambda: process.poll() is not None)
+    assert host.show().lease.ended == ""
+    # When TERM comes, then it ends as by Ctrl-C, and the lease is free at once
+    process.terminate()
     assert process.wait(30) == -signal.SIGINT
     assert host.show().lease.ended == "released by its owner"
 

@@ -16,6 +16,7 @@ from ops.core.locks import Byte, holder_of
 from ops.core.protocol import ProcessSpec, Verb
 from ops.core.states import State
 from tests.labs.node_host import NodeHost
+from tests.labs.signals import UNHEARD, in_background
 
 
 def environment_of(spec: ProcessSpec) -> dict[str, str]:
@@ -60,11 +61,12 @@ def test_a_start_of_a_running_process_leaves_it_alone(host: NodeHost) -> None:
 
 
 def test_a_started_process_is_detached_and_starts_with_a_clean_slate(host: NodeHost) -> None:
-    # Given an agent whose own environment holds what is nobody's business
+    # Given an agent in the background, whose own environment holds what is nobody's business
     spec = host.spec(env={"KARAFKA_ENV": "production"})
     os.environ["SSH_AUTH_SOCK"] = "/nowhere"
     try:
-        pid = host.one(Verb.START, spec).pid
+        with in_background():
+            pid = host.one(Verb.START, spec).pid
     finally:
         del os.environ["SSH_AUTH_SOCK"]
     # Then the process leads its own session, reads nothing, and writes to its log alone
@@ -81,8 +83,8 @@ def test_a_started_process_is_detached_and_starts_with_a_clean_slate(host: NodeH
     assert "SSH_AUTH_SOCK" not in environ
     # And it ignores no signal that the agent or Python ignores
     ignored = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigIgn"))
-    hangup_and_kin = 1 << 0  # SIGHUP; child.py is Python, which ignores SIGPIPE and SIGXFSZ again
-    assert not int(ignored.split()[1], 16) & hangup_and_kin
+    meant = sum(1 << (number - 1) for number in UNHEARD)  # child.py is Python, which ignores SIGPIPE and SIGXFSZ again
+    assert not int(ignored.split()[1], 16) & meant
     # And it runs in the release itself, not in the link to it
     assert str(Path(f"/proc/{pid}/cwd").readlink()) == str(host.release)
 

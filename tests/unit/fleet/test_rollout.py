@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ops.core.errors import OpsError, UnreachableError
+from ops.core.interrupts import ASKS
 from ops.core.protocol import Event, ProcessReport, Response, Verb, encode_line
 from ops.core.section import load
 from ops.core.states import State
@@ -20,6 +21,7 @@ from ops.fleet.report import Kind, Outcome, Report
 from ops.fleet.rollout import carry_out
 from ops.fleet.transport import Exit
 from ops.fleet.transport.fake import Answer, FakeTransport
+from tests.labs.signals import in_background
 
 
 class Notes:
@@ -157,13 +159,14 @@ def test_a_fault_of_our_own_on_one_host_is_an_outcome_too() -> None:
     assert report.outcomes[1].kind is Kind.ANSWERED
 
 
-def test_ctrl_c_lets_the_host_at_work_finish_and_begins_no_other() -> None:
-    # Given three hosts, and a Ctrl-C while the second one works
+@pytest.mark.parametrize("number", ASKS)
+def test_what_asks_it_to_end_lets_the_host_at_work_finish_and_begins_no_other(number: signal.Signals) -> None:
+    # Given three hosts, and Ctrl-C, TERM or HUP while the second one works
     hold = threading.Event()
     notes = Notes(hold.set)
 
     def second(*_: Any) -> Answer:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
         return says(State.RUNNING, hold=hold)
 
     # When they are restarted
@@ -188,6 +191,25 @@ def test_the_second_ctrl_c_leaves_the_host_at_work() -> None:
     # Then the command ends, and says how far it was
     assert [one.kind for one in report.outcomes] == [Kind.FAILED, Kind.NOT_ATTEMPTED]
     assert "left while it worked" in report.outcomes[0].trouble
+    assert report.exit_code == 130
+
+
+def test_term_finishes_what_has_begun_also_where_ctrl_c_is_ignored() -> None:
+    # Given a rollout in a script's background, and TERM while its first host works
+    hold = threading.Event()
+    notes = Notes(hold.set)
+
+    def first(*_: Any) -> Answer:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+        return says(State.RUNNING, hold=hold)
+
+    # When it is carried out
+    with in_background():
+        report = run(plan(Verb.RESTART, 2), {"host1": first, "host2": UP}, notes)
+    # Then Ctrl-C said nothing, and TERM let the first host finish
+    assert notes.interrupts == [("host1",)]
+    assert [one.kind for one in report.outcomes] == [Kind.ANSWERED, Kind.NOT_ATTEMPTED]
     assert report.exit_code == 130
 
 
