@@ -9,6 +9,7 @@ import getpass
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import pytest
 
 from ops.core.identity import Identity
 from tests.labs import OPERATOR
+from tests.labs.parts import part_of, require, summary
 from tests.labs.signals import hear_again
 
-pytest_plugins = ["tests.again", *(["tests.labs.fixtures"] if OPERATOR else [])]
+pytest_plugins = ["tests.again", *(["tests.labs.fixtures"] if OPERATOR and sys.platform == "linux" else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,6 +42,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 COSTLY = ("sandbox", "relays", "systemd_host", "yard")
 """Fixtures that cost a broker or a fleet in every worker that wants one: their tests stay together."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before any fixture is made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a part that is not here."""
+    for mark in item.iter_markers("needs"):
+        require(*mark.args)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say in the last lines what was left out, instead of a line for each test."""
+    skipped = terminalreporter.stats.pop("skipped", [])
+    left_out = [report for report in skipped if part_of(report) is not None]
+    others = [report for report in skipped if part_of(report) is None]
+    terminalreporter.stats.update({name: some for name, some in (("skipped", others), ("left out", left_out)) if some})
+    yield
+    for line in summary(part for part in map(part_of, left_out) if part is not None):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook

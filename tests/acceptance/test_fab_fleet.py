@@ -16,6 +16,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.parts import SSH, needs
 from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
@@ -251,6 +252,7 @@ def test_without_the_host_that_keeps_the_lease_nothing_is_begun(project: Project
     assert [one["state"] for one in project.states().values()] == ["unknown", "unknown", "stopped", "stopped"]
 
 
+@needs(SSH)
 def test_an_unknown_host_key_stops_everything_before_a_word_is_said(project: Project) -> None:
     # Given hosts whose keys nobody knows
     project.fleet.known_hosts.write_text("")

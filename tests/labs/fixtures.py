@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from ops.core.identity import Identity
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet, ServerKind
 from ops.sandbox.kafka import EmbeddedKafka
-from ops.sandbox.nspawn import SystemdHost, missing
-from ops.sandbox.openssh import find_sshd
+from ops.sandbox.nspawn import SystemdHost
 from ops.sandbox.sandbox import down, up
 from ops.sandbox.shared import SharedKafka, shared_kafka
 from ops.sandbox.state import Status
 from ops.sandbox.supervisord import LocalSupervisord
 from tests.labs.brokers import MakeKafka
+from tests.labs.parts import SSHD, SYSTEMD_HOST, require
 from tests.labs.ssh_fleet import MakeHosts
 
 
@@ -52,8 +51,8 @@ def ssh_hosts(tmp_path: Path, run_owner: Identity) -> Iterator[MakeHosts]:
     fleets: list[LocalFleet] = []
 
     def make(hosts: int = 1, server: ServerKind | None = None) -> LocalFleet:
-        if server == "openssh" and find_sshd() is None and "CI" not in os.environ:
-            pytest.skip("OpenSSH's server is not installed; in CI this fails")
+        if server == "openssh":
+            require(SSHD)
         fleet = LocalFleet(tmp_path / f"fleet-{len(fleets)}", hosts, server)
         fleets.append(fleet)
         fleet.start()
@@ -78,9 +77,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> It
 @pytest.fixture(scope="session")
 def systemd_host(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[SystemdHost]:
     """A host whose PID 1 is systemd, one for all tests that want one."""
-    reason = missing()
-    if reason and "CI" not in os.environ:
-        pytest.skip(f"{reason}; in CI this fails")
+    require(SYSTEMD_HOST)
     directory = tmp_path_factory.mktemp("systemd")
     with SystemdHost(directory, "h1") as host:
         guard(directory, run_owner)

@@ -21,6 +21,7 @@ from ops.core.states import State
 from ops.fleet.report import Kind, Outcome, Report
 from ops.fleet.rollout import carry_out
 from ops.sandbox.host import LocalHost
+from tests.labs.parts import SSH, needs
 from tests.labs.ssh_fleet import MakeFleet, SSHFleet
 
 
@@ -133,6 +134,7 @@ def test_no_key_at_all(fleet: MakeFleet) -> None:
     assert report.exit_code == 4
 
 
+@needs(SSH)
 def test_a_key_with_a_passphrase(fleet: MakeFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a key that needs a passphrase, and how often it is unlocked
     made = fleet(2)

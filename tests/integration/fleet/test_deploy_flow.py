@@ -28,6 +28,7 @@ from ops.fleet.plan import Plan
 from ops.fleet.report import Report
 from ops.fleet.transport.local import LocalTransport
 from ops.node.releases import Releases
+from tests.labs.parts import GIT, require
 
 WANTED = Wanted(git=True, build=False, verify=False)
 STAGES = [stage.name for stage in deploy_flow((), WANTED).stages]
@@ -103,6 +104,7 @@ def _nobody() -> Restart:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
+    require(GIT)
     return Project(tmp_path)
 
 

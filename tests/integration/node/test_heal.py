@@ -17,6 +17,7 @@ from ops.core.identity import Identity
 from ops.core.protocol import Response, Verb, decode_line
 from ops.core.states import State
 from tests.labs.node_host import NodeHost
+from tests.labs.parts import NAMESPACES, needs
 
 LIES = ["empty", "garbage", "binary", "foreign", "recycled", "other boot", "ended"]
 
@@ -156,6 +157,7 @@ def test_a_file_that_cannot_be_made_stops_the_start_with_its_name(host: NodeHost
     assert host.processes() == []
 
 
+@needs(NAMESPACES)
 def test_a_full_disk_stops_the_start_and_never_the_stop(host: NodeHost) -> None:
     # Given pidfile, record and log on a disk of 64 kB in a mount namespace of its own
     disk = host.root / "disk"

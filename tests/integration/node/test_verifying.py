@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from ops.node.placing import Places, staged
 from ops.node.verifying import verify
 from ops.render.rotation import rotation_files
 from ops.render.units import systemd_files
+from tests.labs.parts import LOGROTATE, SYSTEMD_ANALYZE, VISUDO, needs
 
 KEPT = Keeping("systemd", "shop", sudo=True)
 HOSTS = {"test": {"hosts": [{"host": "web1"}]}}
@@ -44,15 +43,7 @@ def checked(tmp_path: Path, files: list[HostFile]) -> list[str]:
     return verify(KEPT, staged(files, tmp_path))
 
 
-@pytest.fixture(autouse=True)
-def readers() -> None:
-    absent = [name for name in ("systemd-analyze", "visudo", "logrotate") if not shutil.which(name, path=_PATH)]
-    if absent and "CI" not in os.environ:
-        pytest.skip(f"not installed: {', '.join(absent)}; in CI this fails")
-    assert not absent, absent
-
-
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+pytestmark = needs(SYSTEMD_ANALYZE, VISUDO, LOGROTATE)
 
 
 def test_what_the_settings_render_is_accepted(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ops.core.identity import Identity
 from ops.sandbox.census import end_all, guard, members
 from ops.sandbox.lockfile import locked_directory
 from ops.sandbox.sandbox import CONSUMED, DEAD_LETTERS, PRODUCED, down, status, up
+from tests.labs.parts import SSH, require
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ssh]
 UP = "import sys; from pathlib import Path; from ops.sandbox.sandbox import up; up(Path(sys.argv[1]), hosts=2)"
@@ -73,6 +74,7 @@ def test_a_sandbox_comes_up_ready_stays_up_and_goes_without_a_trace(directory: P
     assert (again.bootstrap, again.hosts) == (begun.bootstrap, begun.hosts)
 
     # When a consumer was started on a host and it is brought down
+    require(SSH)
     log_in = _ssh(begun.hosts[0], directory)
     subprocess.run([*log_in, "setsid sleep 400 >/dev/null 2>&1 </dev/null &"], check=True, timeout=20)
     assert Deadline(5).poll(lambda: _sleeping(directory))

@@ -8,8 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-import pytest
-
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.keeping import Keeping
@@ -20,6 +18,7 @@ from ops.sandbox.daemon import Daemon
 from ops.sandbox.deployed import Deployed
 from ops.sandbox.nspawn import PYTHON, UID, USER, SystemdHost
 from ops.sandbox.nspawn_root import Order, namespace
+from tests.labs.parts import SYSTEMD_HOST, needs
 from tests.labs.serving import MakeServing
 
 READY = "from ops.core.notify import Notifier; Notifier.from_environment().ready()"
@@ -300,7 +299,7 @@ def test_ten_processes_are_asked_for_at_once_and_cost_little_more_than_pidfiles(
     assert best["systemd"] + agent <= 1.5 * (best["pidfile"] + agent), best
 
 
-@pytest.mark.usefixtures("systemd_host")  # which skips where no host can be
+@needs(SYSTEMD_HOST)
 def test_a_host_that_is_killed_leaves_nothing(tmp_path: Path, run_owner: Identity) -> None:
     # Given another host
     host = SystemdHost(tmp_path / "host", "h2")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
+from tests.labs.parts import AUTOGROUP, needs
 
-AUTOGROUP = Path("/proc/self/autogroup")
 SCRIPT = """
 import subprocess, sys
 from ops.core.courtesy import yield_cpu
@@ -19,9 +16,7 @@ subprocess.run(["cat", "/proc/self/autogroup"], start_new_session=True, check=Tr
 """
 
 
-@pytest.mark.skipif(
-    not AUTOGROUP.exists() and "CI" not in os.environ, reason="this kernel does not schedule by session"
-)
+@needs(AUTOGROUP)
 def test_a_session_yields_and_those_it_starts_do_not() -> None:
     # Given an agent in a session of its own, as sshd gives it one
     argv = [sys.executable, "-c", SCRIPT]

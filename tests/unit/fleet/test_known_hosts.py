@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from paramiko import SSHClient
 
 from ops.fleet.transport.known_hosts import KnownHosts, UnknownHostKey, add_command, remove_command
+from tests.labs.parts import SSH, needs
 
 
 def public_key() -> str:
@@ -57,6 +58,7 @@ def test_another_port_is_another_name(tmp_path: Path) -> None:
     assert trusted(tmp_path, f"w {public_key()}\n", address="[w]") == 0
 
 
+@needs(SSH)
 def test_hashed_names_are_found(tmp_path: Path) -> None:
     # Given a file that ssh-keygen has hashed
     file = tmp_path / "plain"

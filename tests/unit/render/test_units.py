@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ops.core.settings import Settings
 from ops.fleet.plan import process_specs
 from ops.render.templates import FileRecord
 from ops.render.units import env_value, systemd_files
+from tests.labs.parts import SYSTEMD_ANALYZE, VISUDO, find, require
 
 EXPOSURE = 1.5
 
@@ -54,10 +54,7 @@ def values_of(unit: str, key: str) -> list[str]:
 @pytest.fixture
 def analyze(tmp_path: Path) -> Any:
     """systemd-analyze, on files that stand where nothing is run."""
-    if shutil.which("systemd-analyze") is None:
-        if os.environ.get("CI"):
-            pytest.fail("systemd-analyze is missing: run .ci/install")
-        pytest.skip("systemd-analyze is not installed")
+    require(SYSTEMD_ANALYZE)
 
     def run(found: dict[str, FileRecord], *options: str) -> subprocess.CompletedProcess[str]:
         for path, one in found.items():
@@ -140,12 +137,12 @@ def test_sudo_is_allowed_exact_commands_for_exact_units(tmp_path: Path) -> None:
     assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl start karafka-sources@karafka-1.service\n" in text
     assert not re.search(r"[*?\[\]!]", text.split("\n", 1)[1])
     # And sudo understands it
-    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
-    if visudo is None and not os.environ.get("CI"):
-        pytest.skip("sudo is not installed")
+    require(VISUDO)
     path = tmp_path / "sudoers"
     path.write_text(text)
-    said = subprocess.run([str(visudo), "-cf", str(path)], capture_output=True, text=True, timeout=20, check=False)
+    said = subprocess.run(
+        [str(find("visudo")), "-cf", str(path)], capture_output=True, text=True, timeout=20, check=False
+    )
     assert said.returncode == 0, said.stderr
 
 

@@ -1,0 +1,127 @@
+"""What tests need beyond Python packages: looked for in one place, left out or demanded in one way.
+
+On a newcomer's machine a test whose part is missing is left out, and the last lines of the run say what, why, and what
+brings it. In CI it fails: nothing is left out there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+INSTALL = "sudo .ci/install"
+AS_ROOT = "sudo make test"
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"))
+_MARK = "left out: "
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is not on every machine.
+
+    Attributes
+    ----------
+    name : what it is, in words that follow "tests with".
+    look : gives what is missing, in words; empty for nothing.
+    bring : the commands that bring it, in turn.
+    """
+
+    name: str
+    look: Callable[[], str]
+    bring: tuple[str, ...] = (INSTALL,)
+
+
+def find(program: str) -> str | None:
+    """Return the path of a program, also of one that is for administrators."""
+    return shutil.which(program, path=_PATH)
+
+
+def _programs(*names: str) -> Callable[[], str]:
+    def look() -> str:
+        absent = [name for name in names if find(name) is None]
+        return f"not installed: {', '.join(absent)}" if absent else ""
+
+    return look
+
+
+def _systemd_host() -> str:
+    from ops.sandbox.nspawn import missing
+
+    return missing()
+
+
+def _namespaces() -> str:
+    absent = _programs("unshare", "mount")()
+    if absent:
+        return absent
+    done = subprocess.run(["unshare", "-rm", "true"], capture_output=True, text=True, timeout=20, check=False)
+    return f"this user may make none: {done.stderr.strip()}" if done.returncode else ""
+
+
+def _autogroup() -> str:
+    return "" if os.path.exists("/proc/self/autogroup") else "this kernel does not schedule by session"  # noqa: PTH110
+
+
+SYSTEMD_HOST = Part("a host of systemd's own", _systemd_host, (INSTALL, AS_ROOT))
+SSHD = Part("OpenSSH's server", _programs("sshd"))
+SSH = Part("OpenSSH's client", _programs("ssh", "ssh-keygen", "ssh-keyscan"))
+SYSTEMD_ANALYZE = Part("systemd-analyze", _programs("systemd-analyze"))
+VISUDO = Part("visudo", _programs("visudo"))
+LOGROTATE = Part("logrotate", _programs("logrotate"))
+GIT = Part("git", _programs("git"), ("sudo apt-get install git",))
+NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
+AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
+PARTS = (SYSTEMD_HOST, SSHD, SSH, SYSTEMD_ANALYZE, VISUDO, LOGROTATE, GIT, NAMESPACES, AUTOGROUP)
+
+
+def needs(*parts: Part) -> pytest.MarkDecorator:
+    """Mark a test, or a module's `pytestmark`, that needs parts."""
+    return pytest.mark.needs(*parts)
+
+
+def require(*parts: Part) -> None:
+    """Leave the test out whose part is missing; fail it in CI."""
+    for part in parts:
+        why = _missing(part)
+        if why and in_ci():
+            pytest.fail(f"{part.name}: {why}; bring it: {' && '.join(part.bring)}", pytrace=False)
+        if why:
+            pytest.skip(f"{_MARK}{part.name}")
+
+
+def in_ci() -> bool:
+    """Return whether this run is a pipeline's, which leaves nothing out."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
+
+
+def part_of(report: pytest.TestReport | pytest.CollectReport) -> Part | None:
+    """Return the part whose lack left a test out; None for any other report."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, (tuple, list)) else ""
+    found = reason.partition(_MARK)[2]
+    return next((part for part in PARTS if part.name == found), None)
+
+
+def summary(left_out: Iterable[Part]) -> list[str]:
+    """Return the lines that say what was left out, why, and what brings it; a part for each test."""
+    counted = Counter(left_out)
+    if not counted:
+        return []
+    lines = ["left out, for what they need is not on this machine:"]
+    for part, tests in counted.most_common():
+        lines.append(f"  {tests} {'test' if tests == 1 else 'tests'} with {part.name} ({_missing(part)})")
+    bring = dict.fromkeys(command for part in counted for command in part.bring if command != AS_ROOT)
+    if any(AS_ROOT in part.bring for part in counted):
+        bring[AS_ROOT] = None
+    return [*lines, f"what brings them: {' && '.join(bring)}"]
+
+
+@cache
+def _missing(part: Part) -> str:
+    return part.look()
