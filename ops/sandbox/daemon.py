@@ -133,12 +133,21 @@ def end(processes: Sequence[Identity], timeout_seconds: float) -> None:
         reap(one.pid)
 
 
-def reap(pid: int) -> int | None:
-    """Give the exit code of an ended child of this process and forget it; None for any other process."""
+def reap(pid: int, within_seconds: float = 0.0) -> int | None:
+    """Return the exit code of an ended child of this process and forget it; None for any other process.
+
+    Parameters
+    ----------
+    within_seconds : how long to wait for it; a process of many threads counts as ended a little earlier.
+    """
     child = _children.get(pid)
-    code = None if child is None else child.poll()
-    if code is not None:
-        del _children[pid]
+    if child is None:
+        return None
+    try:
+        code = child.wait(within_seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    del _children[pid]
     return code
 
 

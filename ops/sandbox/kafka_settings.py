@@ -11,7 +11,6 @@ JVM = (
     "-Xmx256m",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
-    "-Xshare:auto",
     "-Djava.awt.headless=true",
 )
 LOGGING = (
@@ -19,9 +18,10 @@ LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
+NODE_ID = "1"
 _PROPERTIES = {
     "process.roles": "broker,controller",
-    "node.id": "1",
+    "node.id": NODE_ID,
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "offsets.topic.replication.factor": "1",

