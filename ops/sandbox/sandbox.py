@@ -16,6 +16,7 @@ from ops.sandbox.interrupts import signals_interrupt, uninterrupted
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.layout import application_env, make_release, write_env, write_settings
 from ops.sandbox.lockfile import locked_directory
+from ops.sandbox.needs import check
 from ops.sandbox.state import Status, read_state, read_status, state_file, write_state
 
 CONSUMED = (
@@ -56,11 +57,13 @@ def up(
     Raises
     ------
     OpsError : a part doesn't come up.
+    MissingExtraError : modules are not installed.
     UsageError : the folder is something else.
     LockHeldError : another command is at it.
     """
     if processes < 1:
         raise UsageError(f"{processes} processes", hint="at least one is needed on each host")
+    check(server)
     directory = directory.absolute()
     fleet = LocalFleet(directory, hosts, server)
     with signals_interrupt(), locked_directory(directory, Deadline(_LOCK_SECONDS)):

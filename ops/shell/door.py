@@ -15,6 +15,7 @@ from invoke.tasks import Task, task
 
 from ops.core.errors import OpsError, UsageError
 from ops.core.guarded import guarded_output
+from ops.core.needs import extras_named
 from ops.core.pipeline import error_text
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -32,7 +33,7 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
         @wraps(body)
         def guarded(context: Context, *arguments: Any, **named: Any) -> None:
             try:
-                with guarded_output():
+                with guarded_output(), extras_named():
                     refuse_missing_file(context)
                     code = body(context, *arguments, **named)
                     sys.stdout.flush()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.needs import require_linux
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _JSON = "print JSON"
 @command(help={"hosts": "SSH hosts", "processes": "consumer processes a host", "dir": _DIR, "json": _JSON})
 def up(_context: Context, hosts: int = 3, processes: int = 2, dir: str = ".sandbox", json: bool = False) -> None:
     """Start an embedded Kafka and local SSH hosts; write their fabric.yaml."""
+    require_linux("sandbox.up")
     from ops.sandbox import sandbox
 
     found = sandbox.up(Path(dir), hosts, processes)
@@ -35,6 +37,7 @@ def up(_context: Context, hosts: int = 3, processes: int = 2, dir: str = ".sandb
 @command(help={"dir": _DIR, "json": _JSON})
 def status(_context: Context, dir: str = ".sandbox", json: bool = False) -> int:
     """Show what of the sandbox is up; exit 3 where it is down, 1 where a part of it is."""
+    require_linux("sandbox.status")
     from ops.sandbox import sandbox
 
     found = sandbox.status(Path(dir))
@@ -48,6 +51,7 @@ def status(_context: Context, dir: str = ".sandbox", json: bool = False) -> int:
 @command(help={"dir": _DIR})
 def down(_context: Context, dir: str = ".sandbox") -> None:
     """End everything that runs in the sandbox, and remove its folder."""
+    require_linux("sandbox.down")
     from ops.sandbox import sandbox
 
     print("down" if sandbox.down(Path(dir)) else f"no sandbox in {dir}")
@@ -57,10 +61,13 @@ def down(_context: Context, dir: str = ".sandbox") -> None:
     help={"dir": "a folder of its own for the sandbox", "picture": "also write all that is shown to this SVG file"}
 )
 def demo(_context: Context, dir: str = ".demo", picture: str = "") -> None:
-    """Watch it all: Kafka, three hosts, six consumers, a restart under load, a kill -9; two minutes at most."""
+    """Watch it all: Kafka, three hosts, six consumers, a restart under load, a kill -9; a minute."""
+    require_linux("sandbox.demo")
     from ops.sandbox.demo import Demo
+    from ops.sandbox.needs import check
     from ops.sandbox.stage import Stage
 
+    check()
     stage = Stage(Path(picture) if picture else None)
     Demo(Path(dir), stage).run()
     stage.finish()
