@@ -68,7 +68,7 @@ def write_settings(path: Path, fleet: LocalFleet, env: Mapping[str, str], proces
             "processes": processes,
             "kafka": {"brokers": [env["KARAFKA_BROKERS"]]},
             "known_hosts": str(fleet.known_hosts),
-            "rollout": {"settle_seconds": 3},  # what is bundled does not need a long look
+            "rollout": {"settle_seconds": 1},  # what is bundled does not need a long look
             "stage": STAGE,
             "stages": {STAGE: {"hosts": hosts}},
         },
