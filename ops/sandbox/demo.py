@@ -22,7 +22,7 @@ from ops.sandbox.state import read_state
 
 STEP_SECONDS = 300.0  # of a machine with much else to do; alone it takes a third of a minute at most
 RATE = 300
-_LONG = ("--duration", "45")  # the restart's end is its end; a machine that can't keep up is relieved of it
+_LONG = ("--duration", "30")  # the restart's end is its end; a machine that can't keep up is relieved of it
 TOPIC, RESPONSE = "repositories_updated", "sources_updated"
 
 
