@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,6 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.sandbox.jars import kafka_jars
-from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.ports import accepts
 from ops.sandbox.prepared import Prepared, prepared
 from ops.sandbox.shared import SharedKafka
@@ -158,7 +156,7 @@ def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(own_kafka: Ma
 
 
 def test_an_archive_that_java_breaks_on_costs_no_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_kafka: Callable[..., EmbeddedKafka]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_kafka: MakeKafka
 ) -> None:
     # Given an archive of classes that was cut short
     whole = prepared(kafka_jars())
