@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from ops.core.strenum import StrEnum
 
 NAME = re.compile(r"\d{14}")
+ARTIFACT_FILE = re.compile(
+    r"[^-./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*"
+)  # put there by that name: never a path, nor an option
 HOOK_FILE = re.compile(r"(?P<when>before|after)-(?P<stage>[a-z_]+)(\.[A-Za-z0-9_.-]+)?")
 
 

@@ -13,7 +13,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, DeployAction, DeployAnswer, DeployCall, Release
-from ops.node import audit, building, fitness, linking, sources, streaming
+from ops.node import audit, building, extraction, fitness, linking, sources, streaming
 from ops.node.fence import FenceRecord
 from ops.node.payload import Payload
 from ops.node.releases import Releases
@@ -106,11 +106,12 @@ class _Step:
         )
         try:
             if call.artifact is not None:
-                sources.receive(call.artifact, self._payload, path, call.timeout_seconds, self._tell)
+                args = (call.artifact, self._payload, releases.root, path, call.timeout_seconds)
+                sources.receive(*args, self._tell)
             else:
-                args = (call.source, call.revision, releases.root, path, call.timeout_seconds)
-                sources.archive(*args, self._tell, self._run)
-            (path / "REVISION").write_text(f"{call.revision}\n")
+                origin = (call.source, call.revision, releases.root, path, call.timeout_seconds)
+                sources.archive(*origin, self._tell, self._run)
+            extraction.write((f"{call.revision}\n".encode(),), "REVISION", path, releases.root)
             linking.link(path, releases.shared, (*call.linked_dirs, *call.linked_files))
             if call.build is None:
                 releases.complete(call.release)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
-from ops.core.release import Artifact
+from ops.core.release import ARTIFACT_FILE, Artifact
+from ops.node import extraction
 from ops.node.payload import Payload, Upload
 from ops.node.streaming import Run
 
@@ -23,26 +24,21 @@ _ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=
 Tell = Callable[[str, str], None]
 
 
-def receive(artifact: Artifact, payload: Payload, release: Path, seconds: float, tell: Tell) -> None:
+def receive(artifact: Artifact, payload: Payload, root: Path, release: Path, seconds: float, tell: Tell) -> None:
     """Take an artifact in: an archive is unpacked while it comes, its SHA-256 checked; a wheel is put there as it is.
 
     Raises
     ------
-    OpsError : it broke off, is none, or not the one that was meant.
+    OpsError : it broke off, is none, not the one that was meant, or reaches out of the release.
     """
     began = time.monotonic()
+    if not ARTIFACT_FILE.fullmatch(artifact.name):
+        raise OpsError(f"{artifact.name!r} is no name of an artifact")
     upload = Upload(payload, artifact, Deadline(seconds))
     if artifact.name.endswith(_WHEEL):
-        with (release / artifact.name).open("wb") as file:
-            while part := upload.read(_BUFFER_BYTES):
-                file.write(part)
+        extraction.write(iter(partial(upload.read, _BUFFER_BYTES), b""), artifact.name, release, root)
     else:
-        try:
-            # tarfile.FilterError, like all that is wrong with an archive, is a TarError
-            with tarfile.open(fileobj=upload, mode="r|*", bufsize=_BUFFER_BYTES) as archive:  # type: ignore[call-overload]
-                archive.extractall(release, filter="tar")
-        except (tarfile.TarError, EOFError) as error:
-            raise OpsError(f"{artifact.name} cannot be unpacked: {error}") from error
+        extraction.unpack(upload, artifact.name, release, root)
     upload.require_whole()
     tell("received", f"{artifact.name}, {artifact.size / 1e6:.1f} MB, in {time.monotonic() - began:.1f} s")
 
@@ -68,7 +64,7 @@ def archive(source: str, revision: str, root: Path, release: Path, seconds: floa
 
     Raises
     ------
-    OpsError : git fails, or the commit is not there.
+    OpsError : git fails, the commit is not there, or a file of it reaches out of the release.
     """
     deadline = Deadline(seconds)
     if _has(root, revision, seconds, run):
@@ -80,10 +76,8 @@ def archive(source: str, revision: str, root: Path, release: Path, seconds: floa
         with packed.open("wb") as file:
             argv = _git(root, "archive", "--format=tar", revision)
             run(argv, deadline.remaining, env=_environment(), output=file.fileno()).require("git archive")
-        with tarfile.open(packed) as members:
-            members.extractall(release, filter="tar")
-    except tarfile.TarError as error:
-        raise OpsError(f"the archive of {revision} cannot be unpacked: {error}") from error
+        with packed.open("rb") as file:
+            extraction.unpack(file, f"the archive of {revision[:12]}", release, root)
     finally:
         packed.unlink(missing_ok=True)
 

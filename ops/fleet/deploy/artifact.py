@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ops.core.errors import UsageError
-from ops.core.release import Artifact
+from ops.core.release import ARTIFACT_FILE, Artifact
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".whl")
 _CHUNK_BYTES = 1 << 16
@@ -19,10 +19,13 @@ def describe(path: Path) -> Artifact:
 
     Raises
     ------
-    UsageError : it is not there, or of no kind that can be unpacked.
+    UsageError : it is not there, of no kind that can be unpacked, or named like an option.
     """
     if not path.name.endswith(SUFFIXES):
         raise UsageError(f"expected a file that ends in {', '.join(SUFFIXES)}, got {path}", where="--artifact")
+    if not ARTIFACT_FILE.fullmatch(path.name):
+        what = f"{path.name!r} begins with '-' or '.', or has control characters in it"
+        raise UsageError(what, where="--artifact", hint="rename the file")
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
