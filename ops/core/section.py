@@ -23,7 +23,7 @@ _SCALARS: dict[str, Any] = {  # settings of a single value: as the environment n
     **dict.fromkeys(
         (
             *("application", "deploy_to", "command", "app", "karafka_env", "env_file", "pid", "role"),
-            *("worker_command", "agent_python", "known_hosts", "stage", "repo_url", "branch", "tool"),
+            *("worker_command", "agent_python", "python", "known_hosts", "stage", "repo_url", "branch", "tool"),
         ),
         str,
     ),
@@ -217,8 +217,12 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
             raise wrong(key, f"expected an absolute path, got {value!r}")
     for key, what in tool.troubles(settings.tool):
         raise wrong(key, what)
+    if not _is_program(settings.python):
+        raise wrong("python", f"expected the absolute path of an interpreter, got {settings.python!r}")
     seen: set[str] = set()
     for index, host in enumerate(settings.hosts):
+        if not _is_program(host.python):
+            raise wrong(f"hosts[{index}].python", f"expected the absolute path of an interpreter, got {host.python!r}")
         if host.host in seen:
             raise wrong(f"hosts[{index}].host", f"{host.host!r} stands there twice")
         seen.add(host.host)
@@ -233,3 +237,7 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
                 "consumer_groups",
                 f"{len(groups)} entries for {settings.processes_of(role)} processes of role {role!r}; one each",
             )
+
+
+def _is_program(path: str | None) -> bool:
+    return path is None or (path.startswith("/") and path.isprintable())

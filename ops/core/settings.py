@@ -122,6 +122,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     user: str | None = None
     roles: tuple[Name, ...] | None = None
     deploy_to: str | None = None
+    python: str | None = None
     env: dict[str, str | int | float] = {}
 
 
@@ -146,6 +147,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     auto_rollback : after a rollout that fails, back to the release before.
     default_hooks : restart after deploy:finished.
     hooks : file name below .karafka/hooks -> where it runs.
+    agent_python : the tool's own interpreter on a host, made by `fab karafka.setup`.
+    python : the interpreter that it is made of; None for the newest that a host has.
     pool : hosts worked on at the same time.
     tool : what pipelines install: a wheel's path in the project, its URL with its hash, or an index with the hash;
         None for the wheel that `fab ci.init` puts into the project.
@@ -188,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hooks: dict[str, Hook] = {}
     hook_timeout_seconds: Seconds = 600.0
     agent_python: str = "shared/karafka-ops/bin/python"
+    python: str | None = None
     known_hosts: str = "~/.ssh/known_hosts"
     pool: Count = 16
     connect_timeout_seconds: Seconds = 10.0

@@ -12,11 +12,12 @@ from ops.core.protocol import SETUP_HINT, Event, Response, decode_line
 from ops.fleet.plan import HostAction
 from ops.fleet.transport import Exit, Transport
 
+PROTOCOL_MARK = b'{"protocol"'
 _NOISE_BYTES = 256 << 10
 _LINE_BYTES = 16 << 20
 _SHOWN_CHARACTERS = 200
 _NOT_FOUND_CODES = (126, 127)
-_MISSING = re.compile(r"not found|No such file|ModuleNotFoundError|No module named|Unknown option: -P", re.IGNORECASE)
+_MISSING = re.compile(r"not found|No such file|ModuleNotFoundError|No module named", re.IGNORECASE)
 
 
 class AgentError(OpsError):
@@ -61,18 +62,23 @@ def ask(transport: Transport, action: HostAction, emit: Callable[[Event], None])
     return listener.response
 
 
-class _Listener:
-    """Takes an agent's output apart; what a shell's start-up files print before it is noise.
+class Lines:
+    """Takes a host's output apart; what a shell's start-up files print before and between our lines is noise.
+
+    Parameters
+    ----------
+    mark : what each of our lines begins with.
+    take : is given them.
 
     Attributes
     ----------
-    noise : the first line that was none of the protocol's.
+    noise : the first line that was none of ours.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self.response: Response | None = None
+    def __init__(self, mark: bytes, take: Callable[[bytes], None]) -> None:
         self.noise = ""
-        self._emit = emit
+        self._mark = mark
+        self._take = take
         self._rest = b""
         self._noise_bytes = 0
 
@@ -82,7 +88,6 @@ class _Listener:
         Raises
         ------
         AgentError : it is endless garbage.
-        ProtocolError : an agent of another version.
         """
         *lines, self._rest = (self._rest + part).split(b"\n") if b"\n" in part else (self._rest + part,)
         for line in lines:
@@ -92,10 +97,22 @@ class _Listener:
             raise AgentError(f"endless output that is no agent's: {self.noise or shorten(self._rest[:1000])!r}")
 
     def _line(self, line: bytes) -> None:
-        if not line.startswith(b'{"protocol"'):
+        if line.startswith(self._mark):
+            self._take(line)
+        elif line:  # an empty one is ours: each line begins with its own
             self._noise_bytes += len(line) + 1
             self.noise = self.noise or shorten(line)
-            return
+
+
+class _Listener(Lines):
+    """Takes an agent's output apart."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        super().__init__(PROTOCOL_MARK, self._message)
+        self.response: Response | None = None
+        self._emit = emit
+
+    def _message(self, line: bytes) -> None:
         message = decode_line(line.decode(errors="replace"))
         if isinstance(message, Event):
             self._emit(message)

@@ -12,7 +12,7 @@ from ops.core.errors import OpsError, UnreachableError
 from ops.core.protocol import ProtocolError
 from ops.core.settings import Settings
 from ops.core.verdict import Cause, Judgement, Reason, Verdict
-from ops.fleet.conversation import shorten
+from ops.fleet.conversation import PROTOCOL_MARK, Lines, shorten
 from ops.fleet.plan import ANSWER_SECONDS, HostAction
 from ops.fleet.transport import Target, Transport
 from ops.fleet.transport.local import LocalTransport
@@ -77,15 +77,16 @@ class Observer:
         ------
         OpsError : it could not be reached, or something else than an answer came.
         """
-        output: list[bytes] = []
+        lines: list[bytes] = []
+        listener = Lines(PROTOCOL_MARK, lines.append)
         end = self.transport.execute(
             host.target,
             (*host.agent[:-1], "ops.kafka"),
             f"{question.encode()}\n".encode(),
-            output.append,
+            listener.feed,
             Deadline(question.deadline_seconds + question.timeout_seconds + ANSWER_SECONDS),
         )
-        lines = [line for line in b"".join(output).split(b"\n") if line.startswith(b'{"protocol"')]
+        listener.feed(b"\n")
         found = decode_line(lines[-1].decode(errors="replace")) if lines else None
         if not isinstance(found, Answer):
             said = shorten(end.errors.strip().splitlines()[-1].encode()) if end.errors.strip() else "nothing"

@@ -56,7 +56,7 @@ def _judge(question: Question, brokers: Brokers) -> Answer:
 
 
 def _tell(judgement: Judgement) -> None:
-    print(encode_judgement(judgement), flush=True)
+    print(f"\n{encode_judgement(judgement)}", flush=True)  # on a line of its own, whatever start-up files wrote
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def main() -> int:
         result = answer(Question.decode(sys.stdin.read()))
     except OpsError as error:
         result = Answer(error=str(error), exit_code=int(error.exit_code))
-    print(result.encode(), flush=True)
+    print(f"\n{result.encode()}", flush=True)
     return result.exit_code
 
 

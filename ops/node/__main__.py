@@ -77,8 +77,8 @@ def _line(descriptor: int, data: bytes, deadline: Deadline) -> tuple[str, bytes]
 
 
 def _send(message: Event | Response) -> None:
-    """Write one line whole; threads share the pipe."""
-    _write((encode_line(message) + "\n").encode())
+    """Write one line whole; threads share the pipe. It begins on a line of its own, whatever start-up files wrote."""
+    _write(f"\n{encode_line(message)}\n".encode())
 
 
 def _write(data: bytes) -> None:

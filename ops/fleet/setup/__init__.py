@@ -5,33 +5,24 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, OpsError, UnreachableError, UsageError
 from ops.core.settings import Host, Settings
-from ops.fleet.conversation import shorten
+from ops.fleet.conversation import Lines, shorten
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import deploy_to, target_of
 from ops.fleet.report import INTERRUPTED
+from ops.fleet.setup.opening import COMMAND, MARK, NEWEST, OLDEST, opening
 from ops.fleet.setup.wheel import DISTRIBUTION, Wheel, own_wheel
 from ops.fleet.transport import Target, Transport
 
 SETUP_SECONDS = 1200.0
-_NO_PYTHON = (126, 127)
-# Parses with any Python 3, so that an old one can say that it is old.
-_BEGIN = """\
-import json, sys
-if sys.version_info < (3, 11):
-    found = ".".join(map(str, sys.version_info[:3]))
-    print(json.dumps({"error": "its python3 is " + found, "hint": "install python3 >= 3.11 with venv on the host"}))
-else:
-    exec(compile(sys.argv[2], "karafka.setup", "exec"))
-"""
 
 
 @dataclass(frozen=True)
@@ -85,10 +76,20 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
         "wheel": wheel.name,
         "requirements": list(wheel.requirements),
         "offline": wheelhouse is not None,
+        "oldest": OLDEST,
+        "newest": NEWEST,
     }
     return SetupPlan(
         tuple(
-            HostSetup(target_of(host), {**order, "host": host.host, "deploy_to": deploy_to(settings, host)})
+            HostSetup(
+                target_of(host),
+                {
+                    **order,
+                    "host": host.host,
+                    "deploy_to": deploy_to(settings, host),
+                    "python": host.python or settings.python or "",
+                },
+            )
             for host in hosts
         ),
         _tar(wheels),
@@ -136,47 +137,49 @@ def _set_up(
     transport: Transport, one: HostSetup, load: bytes, emit: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Set one host up."""
-    output = bytearray()
-    told = 0
+    answer: dict[str, Any] = {}
 
-    def receive(part: bytes) -> None:
-        nonlocal told
-        output.extend(part)
-        lines = list(_lines(bytes(output[: output.rfind(b"\n") + 1])))
-        for line in lines[told:]:
-            if "step" in line:
-                emit(line)
-        told = len(lines)
+    def take(line: bytes) -> None:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return
+        if "step" in said:
+            emit(said)
+        else:
+            answer.update(said)
 
-    script = (resources.files(__package__) / "remote.py").read_text()
-    command = ["python3", "-c", _BEGIN, json.dumps(one.order), script]
-    end = transport.execute(one.target, command, load, receive, Deadline(SETUP_SECONDS))
-    answer: dict[str, Any] = next(reversed(list(_lines(bytes(output)))), {})
+    listener = Lines(MARK, take)
+    data = chain((opening(one.order),), (load,))
+    end = transport.execute(one.target, COMMAND, data, listener.feed, Deadline(SETUP_SECONDS))
+    listener.feed(b"\n")
+    where = one.target.name
     if answer.get("done"):
         return answer
     if "error" in answer:
-        raise OpsError(str(answer["error"]), where=one.target.name, hint=str(answer.get("hint", "")))
-    if end.code in _NO_PYTHON:
-        raise OpsError("there is no python3", where=one.target.name, hint="install it, 3.11 or newer, with venv")
-    said = shorten((end.errors.strip().splitlines() or ["nothing"])[-1].encode())
-    raise OpsError(f"the setup broke off (exit code {end.code}): {said}", where=one.target.name)
+        raise OpsError(str(answer["error"]), where=where, hint=str(answer.get("hint", "")))
+    if "old" in answer:
+        raise _too_old(one.order["python"], str(answer["old"]), where)
+    said = shorten((end.errors.strip().splitlines() or [listener.noise or "nothing"])[-1].encode())
+    raise OpsError(f"the setup broke off (exit code {end.code}): {said}", where=where)
 
 
-def _lines(output: bytes) -> Iterator[dict[str, Any]]:
-    """Give the JSON objects of an output; whatever else a shell's start-up files print is left out."""
-    for line in output.splitlines():
-        try:
-            data = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(data, dict):
-            yield data
+def _too_old(named: str, found: str, where: str) -> OpsError:
+    """Return the error of a host that has no Python to begin with."""
+    needed = ".".join(map(str, OLDEST))
+    there = f"; found: {found}" if found else ""
+    what = f"it has no Python {needed} or later{there}" if found else "there is no python3"
+    if named:
+        what = f"karafka.python names {named}, which is no Python {needed} or later{there}"
+    hint = "install one, with venv, or name it: `python: /opt/py/bin/python3` for the host or the stage"
+    return OpsError(what, where=where, hint=hint)
 
 
 def _message(answer: dict[str, Any] | None) -> str:
     if answer is None:
         return ""
-    return f"set up, Python {answer.get('python')}" if answer.get("changed") else "already set up with this version"
+    begin = "set up" if answer.get("changed") else "already set up with this version"
+    return f"{begin}, {answer.get('python')}"
 
 
 def _exit_code(outcomes: Sequence[SetupOutcome]) -> int:

@@ -1,7 +1,7 @@
-"""Runs on a host, by whatever python3 it has: makes the application's folders and the tool's own venv.
+"""Runs on a host, by any Python from 3.9 that it has: makes the application's folders and the tool's own venv.
 
-Never imported by the tool: its text is sent along, so it knows the standard library alone. Standard input: a tar of
-wheels. Argument: JSON. Standard output: JSON lines, `step` while it works, `done` or `error` last.
+Its text is sent along, so it knows the standard library of 3.9 alone. Standard input: a tar of wheels. Standard output:
+JSON lines, `step` while it works, `done` or `error` last.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,20 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 STEP_SECONDS = 300
+LOOK_SECONDS = 10
 FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log")
 LINK = "karafka-ops"
-MARK = "karafka-ops.json"  # in a venv that is whole: which build it has
+MARK = "karafka-ops.json"  # in a venv that is whole: which build it has, and which interpreter made it
+PYTHON = re.compile(r"python3(\.\d+)?")
+PLACES = ("/usr/local/bin", "/usr/bin")
+TELL = """\
+import json, sys
+print(json.dumps([sys.executable, list(sys.version_info[:3]), sys.prefix != sys.base_prefix]))
+"""
+NAME_ONE = "install one beside it, or name it: `python: /opt/py/bin/python3` for the host or the stage"
 
 
 class RefusalError(Exception):
@@ -33,8 +42,31 @@ class RefusalError(Exception):
         self.hint = hint
 
 
+class Python(NamedTuple):
+    """An interpreter of this host: `venv` says that it is some venv's."""
+
+    path: str
+    version: tuple[int, ...]
+    venv: bool
+
+    def __str__(self) -> str:
+        """Return its version and where it is."""
+        return f"Python {'.'.join(map(str, self.version))} ({self.path})"
+
+
+def begin(order: dict[str, Any]) -> None:
+    """Carry the order out, and tell what came of it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the operator may go: what has begun is finished
+    try:
+        say(**main(order))
+    except RefusalError as refusal:
+        say(error=str(refusal), hint=refusal.hint)
+    except OSError as error:
+        say(error=f"{error.filename or 'setup'}: {error.strerror}", hint="")
+
+
 def main(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry the order out; gives the last line."""
+    """Carry the order out; return the last line."""
     root = Path(order["deploy_to"])
     shared = root / "shared"
     for folder in FOLDERS:
@@ -48,38 +80,109 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RefusalError("another setup is under way there", "wait for its end") from None
-        changed = not is_there(shared / LINK, order["digest"])
+        made = made_by(shared / LINK, order["digest"])
+        changed = made is None or order["python"] not in ("", *made)
         if changed:
-            make_venv(shared, order)
+            make_venv(shared, order, interpreters(order))
         write(shared / "karafka-ops-host.json", {"host": order["host"], "stage": order["stage"]})
-    return {"done": True, "changed": changed, "python": sys.version.split()[0]}
+        own = look(shared / LINK / "bin" / "python")
+        mark = json.loads((shared / LINK / MARK).read_text())
+    return {"done": True, "changed": changed, "python": str(own._replace(path=mark["python"])) if own else ""}
 
 
-def is_there(link: Path, digest: str) -> bool:
-    """Whether this very build is installed already, and works."""
+def made_by(link: Path, digest: str) -> tuple[str, str] | None:
+    """Return the interpreter of a venv that has this very build and works, and the setting's name for it."""
     try:
-        return json.loads((link / MARK).read_text()).get("digest") == digest and not failure(link)
-    except (OSError, ValueError):
+        mark = json.loads((link / MARK).read_text())
+        return None if mark["digest"] != digest or failure(link) else (mark["python"], mark["named"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def interpreters(order: dict[str, Any]) -> list[Python]:
+    """Return those that may make the venv, the best first: the one that a setting names, else all from the newest on.
+
+    Raises
+    ------
+    RefusalError : there is none.
+    """
+    oldest, newest = tuple(order["oldest"]), tuple(order["newest"])
+    named = order["python"]
+    if named:
+        one = look(Path(named))
+        if one is None:
+            raise RefusalError(f"karafka.python names {named}, which is not there or no Python 3", NAME_ONE)
+        if one.version[:2] < oldest:
+            raise RefusalError(f"karafka.python names {named}, which is {one}; it needs {dotted(oldest)} or later")
+        return [one]
+    found = sorted(everywhere(), key=lambda one: one.version, reverse=True)
+    fit = [one for one in found if oldest <= one.version[:2] <= newest]
+    if not fit:
+        there = ", ".join(map(str, found)) or "none"
+        raise RefusalError(f"it has no Python from {dotted(oldest)} to {dotted(newest)}; found: {there}", NAME_ONE)
+    return fit
+
+
+def everywhere() -> list[Python]:
+    """Return the interpreters on PATH and in the usual places; no venv's, which may go with its application."""
+    folders = [*(one for one in os.environ.get("PATH", "").split(":") if one.startswith("/")), *PLACES]
+    found: dict[str, Python] = {}
+    for folder in [*map(Path, folders), *sorted(Path("/opt").glob("*/bin"))]:
+        for path in sorted(folder.glob("python3*")):
+            if PYTHON.fullmatch(path.name) and is_harmless(path):
+                one = look(path)
+                if one is not None and not one.venv:
+                    found.setdefault(os.path.realpath(one.path), one)
+    return list(found.values())
+
+
+def is_harmless(path: Path) -> bool:
+    """Whether it is nothing that another user has put there for root to run."""
+    try:
+        return bool(os.geteuid()) or path.stat().st_uid == 0
+    except OSError:
         return False
 
 
-def make_venv(shared: Path, order: dict[str, Any]) -> None:
+def look(path: Path) -> Python | None:
+    """Return what an interpreter says of itself; None for anything that is none."""
+    try:
+        done = subprocess.run(
+            [str(path), "-I", "-c", TELL],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=LOOK_SECONDS,
+            check=True,
+        )
+        where, version, venv = json.loads(done.stdout)
+        return Python(str(where or path), tuple(map(int, version)), bool(venv))
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return None
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """Return a version as people write it."""
+    return ".".join(map(str, version))
+
+
+def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python]) -> None:
     """Make a new venv and swing the link to it; the one before stays, for agents still at work."""
     link = shared / LINK
     if link.is_dir() and not link.is_symlink():
         raise RefusalError(f"{link} is a folder, not setup's link", "move it away")
     prefix = f"{LINK}-{order['version']}-"
-    numbers = [path.name.removeprefix(prefix) for path in shared.glob(f"{prefix}*")]
+    numbers = [path.name[len(prefix) :] for path in shared.glob(f"{prefix}*")]
     venv = shared / f"{prefix}{1 + max([int(one) for one in numbers if one.isdigit()], default=0)}"
     keep = {venv, link.resolve()}
     try:
-        say(step="making a venv", detail=str(venv))
-        run([sys.executable, "-m", "venv", str(venv)], "its python3 cannot make a venv", "apt-get install python3-venv")
+        python = first_venv(venv, pythons)
         install(venv, order)
         said = failure(venv)
         if said:
-            raise RefusalError(f"the tool does not run there: {said}")
-        write(venv / MARK, {"version": order["version"], "digest": order["digest"]})
+            raise RefusalError(f"the tool does not run there by {python}: {said}")
+        made = {"version": order["version"], "digest": order["digest"], "python": python.path, "named": order["python"]}
+        write(venv / MARK, made)
         temporary = shared / f"{LINK}.{os.getpid()}"
         temporary.symlink_to(venv.name)
         temporary.replace(link)
@@ -91,6 +194,28 @@ def make_venv(shared: Path, order: dict[str, Any]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def first_venv(venv: Path, pythons: list[Python]) -> Python:
+    """Make the venv by the first interpreter that can, pip included; return that one.
+
+    Raises
+    ------
+    RefusalError : none can.
+    """
+    refusals = []
+    for one in pythons:
+        say(step=f"making a venv by {one}", detail=str(venv))
+        try:
+            run([one.path, "-I", "-m", "venv", str(venv)], f"{one} cannot make a venv")
+        except (RefusalError, OSError) as refusal:
+            shutil.rmtree(venv, ignore_errors=True)
+            refusals.append(str(refusal))
+            if one is not pythons[-1]:
+                say(step="passed over", detail=str(refusal))
+            continue
+        return one
+    raise RefusalError("; ".join(refusals), "Debian, Ubuntu: apt-get install python3-venv; or name another: `python:`")
+
+
 def install(venv: Path, order: dict[str, Any]) -> None:
     """Install the tool's wheel, and what it needs: from the wheels that came along, else from the registry."""
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +224,16 @@ def install(venv: Path, order: dict[str, Any]) -> None:
                 content = archive.extractfile(member)
                 if content is not None:
                     (Path(folder) / Path(member.name).name).write_bytes(content.read())
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
+        pip = [
+            str(venv / "bin" / "python"),
+            "-I",
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+            "install",
+            "-q",
+        ]
         local = ["--no-index", "--find-links", folder]
         say(step="installing", detail=f"karafka-ops {order['version']}")
         run([*pip, *local, "--no-deps", str(Path(folder) / order["wheel"])], "karafka-ops cannot be installed")
@@ -130,7 +264,7 @@ def run(argv: list[str], what: str, hint: str = "") -> None:
 def failure(venv: Path) -> str:
     """Say what keeps an agent from running there; empty for nothing."""
     try:
-        run([str(venv / "bin" / "python"), "-P", "-c", "import ops.node.__main__"], "it fails")
+        run([str(venv / "bin" / "python"), "-I", "-c", "import ops.node.__main__, ops.kafka.groups"], "it fails")
     except (RefusalError, OSError) as error:
         return str(error)
     return ""
@@ -144,18 +278,8 @@ def write(path: Path, data: dict[str, str]) -> None:
 
 
 def say(**fields: Any) -> None:
-    """Write one line; an operator that went away is nobody's reason to fail."""
+    """Write a line, beginning on one of its own; an operator that went away is nobody's reason to fail."""
     try:
-        os.write(1, (json.dumps(fields) + "\n").encode())
+        os.write(1, f"\n{json.dumps({'setup': 1, **fields})}\n".encode())
     except OSError:
         return
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the operator may go: what has begun is finished
-    try:
-        say(**main(json.loads(sys.argv[1])))
-    except RefusalError as refusal:
-        say(error=str(refusal), hint=refusal.hint)
-    except OSError as error:
-        say(error=f"{error.filename or 'setup'}: {error.strerror}", hint="")

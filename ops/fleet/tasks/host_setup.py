@@ -42,9 +42,8 @@ def setup(
     if dry_run:
         for one in plan.hosts:
             order = one.order
-            print(
-                f"{one.target.name}: folders below {order['deploy_to']}, karafka-ops {order['version']} in its shared/"
-            )
+            made = f"karafka-ops {order['version']} in its shared/, by {order['python'] or 'its newest Python'}"
+            print(f"{one.target.name}: folders below {order['deploy_to']}, {made}")
         return 0
     outcomes, code = recipe.carry_out(plan, make_transport(context, settings), Progress(sys.stderr).say)
     if json:

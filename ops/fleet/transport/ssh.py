@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from ops.core.errors import UnreachableError
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
 from ops.fleet.transport.failures import Way, explain
 from ops.fleet.transport.known_hosts import SYSTEM_FILE, KnownHosts
+from ops.fleet.transport.quoting import line_of
 
 KEEPALIVE_SECONDS = 15
 _CHUNK_BYTES = 1 << 16
@@ -143,7 +143,7 @@ class SSHTransport:
             line = line or self._connect(target)
             try:
                 channel = line.connection.transport.open_session(timeout=line.way.timeout_seconds)
-                channel.exec_command(shlex.join(command))
+                channel.exec_command(line_of(command))
             except _BROKEN as error:
                 line.close()
                 if not reused:

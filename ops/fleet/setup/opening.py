@@ -1,0 +1,66 @@
+"""How a setup begins on a host of which nothing is known: its shell looks for a Python that can go on.
+
+The command line is fixed, and /bin/sh alone reads it. Standard input has all the rest: the shell's script up to the
+line `end`, a line of JSON with the order and Python's script, and the tar of wheels.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib import resources
+from typing import Any
+
+OLDEST, NEWEST = (3, 9), (3, 14)
+"""The interpreters that the agent runs on. A newer one is taken where a setting names it."""
+MARK = b'{"setup": '
+COMMAND = (
+    "/bin/sh",
+    "-c",
+    'eval "$(while IFS= read -r line && [ "$line" != end ]; do printf "%s\\n" "$line"; done)"',
+)
+# Root runs nothing that another user may have put there, unless a setting names it. `-I`: the host's PYTHONPATH is
+# none of ours. Any answer begins on a line of its own.
+_SEARCH = """\
+named=@named@
+found=
+try() {
+    [ -f "$1" ] && [ -x "$1" ] || return 0
+    version=$("$1" -I -c 'import sys; sys.stdout.write("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null)
+    case $version in
+    3.9.* | 3.[1-9][0-9].*) exec "$1" -I -c '@begin@' ;;
+    [0-9]*) case "$found, " in *", $1 is $version, "*) ;; *) found="$found, $1 is $version" ;; esac ;;
+    esac
+}
+[ -z "$named" ] || try "$named"
+user=$(id -u)
+search() {
+    for python in "$1"/python3 "$1"/python3.[0-9] "$1"/python3.[0-9][0-9]; do
+        { [ "$user" = 0 ] && ! [ -O "$python" ]; } || try "$python"
+    done
+}
+IFS=:
+for folder in $PATH; do
+    case $folder in /*) search "$folder" ;; esac
+done
+for folder in /usr/local/bin /usr/bin /opt/*/bin; do
+    search "$folder"
+done
+printf '\\n{"setup": 1, "old": "%s"}\\n' "$(printf %s "${found#, }" | tr -cd 'A-Za-z0-9_./, -')"
+"""
+_BEGIN = (
+    "import json, sys; order = json.loads(sys.stdin.buffer.readline()); "
+    'exec(compile(order.pop("script"), "karafka.setup", "exec")); begin(order)'
+)
+
+
+def opening(order: dict[str, Any]) -> bytes:
+    """Return what is sent before the wheels.
+
+    Parameters
+    ----------
+    order : what remote.py reads; its `python` is the interpreter that a setting names, empty for none.
+    """
+    search = _SEARCH.replace("@named@", shlex.quote(order["python"])).replace("@begin@", _BEGIN)
+    script = (resources.files(__package__) / "remote.py").read_text()
+    return f"{search}end\n{json.dumps({**order, 'script': script})}\n".encode()

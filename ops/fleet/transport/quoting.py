@@ -1,0 +1,24 @@
+"""A command as one line that every log-in shell reads the same: sh, bash, dash, zsh, csh, tcsh, fish.
+
+Their quotes differ: csh ends a line at a newline within quotes and takes `!` out of the history, fish has escapes of
+its own. So no such character is sent. What is not plain goes to /bin/sh as octal escapes, and /bin/sh puts it together.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:,+-]+")
+_PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+-")
+_DECODE = 'eval "exec $(printf %b "$0")"'
+
+
+def line_of(command: Sequence[str]) -> str:
+    """Return a command line that runs this argv, whatever the host's log-in shell is."""
+    if all(_PLAIN.fullmatch(word) for word in command):
+        return " ".join(command)
+    text = shlex.join(command).encode(errors="surrogateescape")
+    encoded = "".join(chr(byte) if byte in _PLAIN_BYTES else f"\\0{byte:03o}" for byte in text)
+    return f"/bin/sh -c '{_DECODE}' '{encoded}'"

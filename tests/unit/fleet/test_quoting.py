@@ -1,0 +1,68 @@
+"""A command line that every log-in shell reads the same, tried in those that this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ops.fleet.transport.quoting import line_of
+
+SHELLS = ("sh", "bash", "dash", "zsh", "csh", "tcsh", "fish")
+IN_CI = ("sh", "bash", "dash", "tcsh")
+PRINTF = "/usr/bin/printf"
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+odd = st.text(" !'\"\\$`\n\r\t;&|<>()[]{}*?~#%^=@-/ax", max_size=12)
+words = st.lists(st.one_of(texts, odd), min_size=1, max_size=5)
+
+
+def read_by(shell: str, command: list[str]) -> list[str]:
+    """Return the words that a shell makes of a command line, as a program gets them."""
+    done = subprocess.run(
+        [shell, "-c", line_of([PRINTF, "%s\\0", *command])],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True,
+    )  # fmt: skip
+    return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_command_reaches_the_program_as_it_is_whatever_the_log_in_shell(shell: str) -> None:
+    # Given a log-in shell; CI has those that differ most
+    path = shutil.which(shell)
+    if path is None and not (os.environ.get("CI") and shell in IN_CI):
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    assert path is not None, f"{shell} is not installed"
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(words)
+    @example(["it's", "a\nb", "!!", "a!b", "  ", "", "=ls", "~", "$HOME", "`id`", "\\", "\\\n", "*", "-n", "é\udc80"])
+    def check(command: list[str]) -> None:
+        # When it reads the line
+        # Then the words are the command's
+        assert read_by(path, command) == command
+
+    check()
+
+
+@given(words)
+def test_a_line_has_no_character_that_shells_read_differently(command: list[str]) -> None:
+    # When a command becomes a line
+    line = line_of(command)
+    # Then beyond plain characters it has but the fixed call of /bin/sh, quotes and octal escapes
+    fixed = '/bin/sh -c \'eval "exec $(printf %b "$0")"\' '
+    rest = line.removeprefix(fixed)
+    assert not set(rest) & set('!\n\r$`"*?~#^={}[]()<>|;&')
+    assert rest.isascii()
+
+
+def test_a_plain_command_is_sent_as_it_is() -> None:
+    # When nothing in a command needs quotes
+    line = line_of(["/srv/app/shared/karafka-ops/bin/python", "-I", "-m", "ops.node"])
+    # Then the host's log has it as a person would write it
+    assert line == "/srv/app/shared/karafka-ops/bin/python -I -m ops.node"
