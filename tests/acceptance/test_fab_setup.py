@@ -9,14 +9,19 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ops
+from ops.fleet.setup import remote
+from ops.fleet.setup.opening import NEWEST, OLDEST, PLACES
 from ops.fleet.setup.wheel import own_wheel
+from ops.sandbox.hosts import LocalFleet
 from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
+TITLE = r"\033]0;x\007"  # of a terminal's window, as start-up files of many set it
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -39,39 +44,85 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.fixture
-def host(tmp_path: Path, ssh_hosts: MakeHosts) -> Path:
-    """A fresh host, and a project in `tmp_path` that knows it; gives its deploy_to."""
-    fleet = ssh_hosts(1)
-    files = fleet.hosts[0].files
-    place = {"address": files.address, "port": files.port, "user": files.user, "deploy_to": str(files.deploy_to)}
-    data = {
-        "load_ssh_configs": False,
-        "connect_kwargs": {"key_filename": [str(fleet.key)], "look_for_keys": False, "allow_agent": False},
-        "karafka": {
+class Fresh:
+    """A host without the tool, and a project that knows it.
+
+    Attributes
+    ----------
+    root : its deploy_to.
+    """
+
+    def __init__(self, folder: Path, fleet: LocalFleet, root: Path) -> None:
+        self.folder = folder
+        self.root = root
+        self.files = fleet.hosts[0].files
+        self._fleet = fleet
+        ignore = shutil.ignore_patterns("__pycache__")
+        package = Path(ops.__file__).parent
+        shutil.copytree(package, folder / "tool" / "ops", ignore=ignore)
+        shutil.copytree(package.parent / "templates", folder / "tool" / "templates", ignore=ignore)
+        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        self.settings()
+
+    def settings(self, **more: Any) -> None:
+        """Write the settings."""
+        files = self.files
+        place = {"address": files.address, "port": files.port, "user": files.user, "deploy_to": str(self.root)}
+        keys = {"key_filename": [str(self._fleet.key)], "look_for_keys": False, "allow_agent": False}
+        karafka = {
             "application": "shop",
             "deploy_to": "/nowhere",
-            "command": "true",
-            "known_hosts": str(fleet.known_hosts),
+            "command": ["sleep", "600"],
+            "readiness": "alive",
+            "stop_timeout_seconds": 5,
+            "rollout": {"settle_seconds": 0},
+            "known_hosts": str(self._fleet.known_hosts),
             "stages": {"test": {"hosts": [{"host": "web1", **place}]}},
-        },
-    }
-    ignore = shutil.ignore_patterns("__pycache__")
-    package = Path(ops.__file__).parent
-    shutil.copytree(package, tmp_path / "tool" / "ops", ignore=ignore)
-    shutil.copytree(package.parent / "templates", tmp_path / "tool" / "templates", ignore=ignore)
-    (tmp_path / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
-    (tmp_path / "fabric.json").write_text(json.dumps(data))
-    return files.deploy_to
+            **more,
+        }
+        data = {"load_ssh_configs": False, "connect_kwargs": keys, "karafka": karafka}
+        (self.folder / "fabric.json").write_text(json.dumps(data))
+
+    def log_in_by(self, shell: str, start_up: str, text: str) -> None:
+        """Let the user's log-in shell be another one, with this start-up file."""
+        session = self.files.etc / "session"
+        session.write_text(session.read_text().replace('/bin/sh -c "$command"', f'{shell} -c "$command"'))
+        (self.files.home / start_up).write_text(text)
 
 
 @pytest.fixture
-def wheelhouse(tmp_path: Path) -> Path:
-    """The wheels that a host needs, as a user gets them."""
-    folder = tmp_path / "wheels"
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
+def fresh(tmp_path: Path, ssh_hosts: MakeHosts) -> Fresh:
+    """A fresh host."""
+    fleet = ssh_hosts(1, "openssh")
+    return Fresh(tmp_path, fleet, fleet.hosts[0].files.deploy_to)
+
+
+@pytest.fixture
+def host(fresh: Fresh) -> Path:
+    """A fresh host's deploy_to."""
+    return fresh.root
+
+
+def newest_here() -> remote.Python:
+    """Return the interpreter that setup finds on a host of this machine, where sshd sets PATH."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/games")
+        return remote.interpreters({"oldest": OLDEST, "newest": NEWEST, "places": PLACES, "python": ""})[0]
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheels that a host needs, as a user gets them, for the interpreter that setup finds here."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pip = [newest_here().path, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
     subprocess.run([*pip, *own_wheel().requirements], check=True, capture_output=True, timeout=170)
     return folder
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path, wheels: Path) -> Path:
+    """A wheelhouse of the test's own."""
+    return Path(shutil.copytree(wheels, tmp_path / "wheels"))
 
 
 @pytest.mark.timeout(600)
@@ -86,7 +137,8 @@ def test_a_fresh_host_is_set_up_from_a_wheelhouse_and_then_answers(
     done = run(tmp_path, "karafka.setup", "--wheelhouse", str(wheelhouse))
     # Then the folders are there, the host knows its key, and the agent answers
     assert done.returncode == 0, done.stderr
-    assert "web1: set up" in done.stdout
+    newest = newest_here()
+    assert f"web1: set up, {newest}" in done.stdout
     for folder in ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log"):
         assert (host / folder).is_dir()
     assert json.loads((host / "shared/karafka-ops-host.json").read_text()) == {"host": "web1", "stage": "test"}
@@ -98,7 +150,7 @@ def test_a_fresh_host_is_set_up_from_a_wheelhouse_and_then_answers(
     said = subprocess.run(argv, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=True)
     assert json.loads((link / "karafka-ops.json").read_text())["digest"] == said.stdout.strip()
     code = "import ops; print(ops.__version__, ops.__file__)"
-    argv = [str(link / "bin/python"), "-P", "-c", code]
+    argv = [str(link / "bin/python"), "-I", "-c", code]
     said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
     assert str(link.parent) in said.stdout
     # When it is set up again
@@ -106,7 +158,7 @@ def test_a_fresh_host_is_set_up_from_a_wheelhouse_and_then_answers(
     done = run(tmp_path, "karafka.setup", "--wheelhouse", str(wheelhouse), "--json")
     # Then nothing is done, and it says so
     assert json.loads(done.stdout)["hosts"] == [
-        {"host": "web1", "ok": True, "message": "already set up with this version"}
+        {"host": "web1", "ok": True, "message": f"already set up with this version, {newest}"}
     ]
     assert link.readlink() == before
     # When what is there is damaged
@@ -143,31 +195,37 @@ def test_a_wheelhouse_without_a_requirement_is_refused_before_any_host_is_reache
     assert not (host / "shared").exists()
 
 
-def test_a_host_with_an_old_python_or_none_says_so(tmp_path: Path, host: Path) -> None:
-    # Given a host whose python3 is an old one
-    (tmp_path / "wheels").mkdir()
-    for name in own_wheel().requirements:
-        (tmp_path / "wheels" / f"{name.split('[')[0].split('>')[0].replace('-', '_')}-1-py3-none-any.whl").touch()
-    home = host.parent / "home"
-    (home / "bin").mkdir()
-    old = home / "bin" / "python3"
-    old.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.version_info = (3, 9, 2)\nargv = sys.argv\n"
-        "sys.argv = ['-c', *argv[3:]]\nexec(argv[2])\n"
-    )
-    old.chmod(0o755)
-    session = host.parent / "etc" / "session"
-    session.write_text(f"export PATH={home}/bin:$PATH\n{session.read_text()}")
-    # When it is set up
-    done = run(tmp_path, "karafka.setup", "--wheelhouse", "wheels")
-    # Then its version is named
-    assert done.returncode == 1
-    assert "its python3 is 3.9.2" in done.stderr
-    # And one without any says that
-    session.write_text(session.read_text().replace(f"{home}/bin:$PATH", f"{home}/none"))
-    done = run(tmp_path, "karafka.setup", "--wheelhouse", "wheels")
-    assert done.returncode == 1
-    assert "there is no python3" in done.stderr
+@pytest.mark.timeout(300)
+def test_a_host_with_csh_and_an_odd_folder_is_set_up_and_does_what_it_is_asked(fresh: Fresh, wheelhouse: Path) -> None:
+    # Given a host whose users log in by tcsh, which sets the window's title without a line end
+    tcsh = shutil.which("tcsh")
+    if tcsh is None and not os.environ.get("CI"):
+        pytest.skip("tcsh is not installed: apt-get install tcsh")
+    assert tcsh is not None
+    fresh.log_in_by(tcsh, ".tcshrc", f"printf '{TITLE}'\n")
+    # And an application whose folder has all that shells read in their own ways
+    fresh.root = fresh.root.with_name('it\'s my "app" ! $HOME `id`')
+    fresh.settings()
+    # When it is set up, and its processes are started and stopped under the lease
+    setup = run(fresh.folder, "karafka.setup", "--wheelhouse", str(wheelhouse))
+    (fresh.root / "releases" / "1").mkdir()
+    (fresh.root / "current").symlink_to(fresh.root / "releases" / "1")
+    done = [run(fresh.folder, f"karafka.{verb}") for verb in ("start", "restart", "status", "stop")]
+    # Then all of it is done as on any other host
+    assert setup.returncode == 0, setup.stderr
+    assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stderr for one in done]
+
+
+def test_what_bash_prints_at_its_start_without_a_line_end_hides_no_answer(fresh: Fresh) -> None:
+    # Given a host that has the tool, whose .bashrc sets the window's title
+    fresh.settings(agent_python=sys.executable)
+    fresh.log_in_by("bash", ".bashrc", f"echo -ne '{TITLE}'\n")
+    (fresh.root / "releases" / "1").mkdir(parents=True)
+    (fresh.root / "current").symlink_to(fresh.root / "releases" / "1")
+    # When commands under the lease ask it, by one agent that stays or by many
+    done = [run(fresh.folder, f"karafka.{verb}") for verb in ("start", "status", "stop")]
+    # Then it answers
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stdout + one.stderr for one in done]
 
 
 def test_a_host_where_the_folder_cannot_be_made_says_so(tmp_path: Path, host: Path) -> None:

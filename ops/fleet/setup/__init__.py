@@ -18,7 +18,7 @@ from ops.fleet.conversation import Lines, shorten
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import deploy_to, target_of
 from ops.fleet.report import INTERRUPTED
-from ops.fleet.setup.opening import COMMAND, MARK, NEWEST, OLDEST, opening
+from ops.fleet.setup.opening import COMMAND, MARK, NEWEST, OLDEST, PLACES, opening
 from ops.fleet.setup.wheel import DISTRIBUTION, Wheel, own_wheel
 from ops.fleet.transport import Target, Transport
 
@@ -78,6 +78,7 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
         "offline": wheelhouse is not None,
         "oldest": OLDEST,
         "newest": NEWEST,
+        "places": PLACES,
     }
     return SetupPlan(
         tuple(

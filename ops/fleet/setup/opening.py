@@ -13,6 +13,8 @@ from typing import Any
 
 OLDEST, NEWEST = (3, 9), (3, 14)
 """The interpreters that the agent runs on. A newer one is taken where a setting names it."""
+PLACES = ("/usr/local/bin", "/usr/bin", "/opt/*/bin")
+"""Where interpreters are looked for beside PATH, which a command over SSH often has without its best folders."""
 MARK = b'{"setup": '
 COMMAND = (
     "/bin/sh",
@@ -43,7 +45,7 @@ IFS=:
 for folder in $PATH; do
     case $folder in /*) search "$folder" ;; esac
 done
-for folder in /usr/local/bin /usr/bin /opt/*/bin; do
+for folder in @places@; do
     search "$folder"
 done
 printf '\\n{"setup": 1, "old": "%s"}\\n' "$(printf %s "${found#, }" | tr -cd 'A-Za-z0-9_./, -')"
@@ -61,6 +63,7 @@ def opening(order: dict[str, Any]) -> bytes:
     ----------
     order : what remote.py reads; its `python` is the interpreter that a setting names, empty for none.
     """
-    search = _SEARCH.replace("@named@", shlex.quote(order["python"])).replace("@begin@", _BEGIN)
+    search = _SEARCH.replace("@places@", " ".join(order["places"])).replace("@begin@", _BEGIN)
+    search = search.replace("@named@", shlex.quote(order["python"]))
     script = (resources.files(__package__) / "remote.py").read_text()
     return f"{search}end\n{json.dumps({**order, 'script': script})}\n".encode()

@@ -26,7 +26,6 @@ FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp
 LINK = "karafka-ops"
 MARK = "karafka-ops.json"  # in a venv that is whole: which build it has, and which interpreter made it
 PYTHON = re.compile(r"python3(\.\d+)?")
-PLACES = ("/usr/local/bin", "/usr/bin")
 TELL = """\
 import json, sys
 print(json.dumps([sys.executable, list(sys.version_info[:3]), sys.prefix != sys.base_prefix]))
@@ -115,7 +114,7 @@ def interpreters(order: dict[str, Any]) -> list[Python]:
         if one.version[:2] < oldest:
             raise RefusalError(f"karafka.python names {named}, which is {one}; it needs {dotted(oldest)} or later")
         return [one]
-    found = sorted(everywhere(), key=lambda one: one.version, reverse=True)
+    found = sorted(everywhere(order["places"]), key=lambda one: one.version, reverse=True)
     fit = [one for one in found if oldest <= one.version[:2] <= newest]
     if not fit:
         there = ", ".join(map(str, found)) or "none"
@@ -123,12 +122,12 @@ def interpreters(order: dict[str, Any]) -> list[Python]:
     return fit
 
 
-def everywhere() -> list[Python]:
+def everywhere(places: list[str]) -> list[Python]:
     """Return the interpreters on PATH and in the usual places; no venv's, which may go with its application."""
-    folders = [*(one for one in os.environ.get("PATH", "").split(":") if one.startswith("/")), *PLACES]
+    own = [one for one in os.environ.get("PATH", "").split(":") if one.startswith("/")]
     found: dict[str, Python] = {}
-    for folder in [*map(Path, folders), *sorted(Path("/opt").glob("*/bin"))]:
-        for path in sorted(folder.glob("python3*")):
+    for folder in [*own, *(one for place in places for one in sorted(Path("/").glob(place[1:])))]:
+        for path in sorted(Path(folder).glob("python3*")):
             if PYTHON.fullmatch(path.name) and is_harmless(path):
                 one = look(path)
                 if one is not None and not one.venv:

@@ -1,0 +1,215 @@
+"""`fab karafka.setup`: which interpreter of a host is taken, and what is said where none will do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.core.deadline import Deadline
+from ops.core.section import load
+from ops.core.settings import Settings
+from ops.fleet import setup
+from ops.fleet.plan import target_of
+from ops.fleet.setup import remote
+from ops.fleet.setup.opening import MARK, NEWEST, OLDEST, opening
+from ops.fleet.transport.fake import Answer, FakeTransport
+from ops.fleet.transport.local import LocalTransport
+
+# Answers both questions after its version, goes on with a script by a real one, and makes a venv or not.
+FAKE = """#!/bin/sh
+case "$*" in
+*stdout.write*) printf {version} ;;
+*base_prefix*) echo '["{path}", [{numbers}], {venv}]' ;;
+*"-m venv"*) {makes} ;;
+*) exec {real} "$@" ;;
+esac
+"""
+
+
+def fake(path: Path, version: str, *, venv: bool = False, makes: str = 'mkdir -p "$4"') -> Path:
+    """Put what looks like a Python of this version there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = ", ".join(version.split("."))
+    words = {"version": version, "path": path, "numbers": numbers, "venv": str(venv).lower(), "makes": makes}
+    path.write_text(FAKE.format(**words, real=sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any Python: its root, whose bin/ is on PATH and whose opt/*/bin is looked into."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("id", "mkdir", "tr"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", f"{tools}:relative:{tmp_path}/none")
+    monkeypatch.setattr(setup, "PLACES", (f"{tmp_path}/opt/*/bin",))
+    return tmp_path
+
+
+def settings(host: Path, **more: Any) -> Settings:
+    own = {"application": "shop", "deploy_to": str(host / "app"), "command": "true"}
+    return load({**own, "stages": {"test": {"hosts": [{"host": "web1", **more}]}}})
+
+
+def order(host: Path, python: str = "") -> dict[str, Any]:
+    found = setup.make_setup(settings(host, **({"python": python} if python else {})), [settings(host).hosts[0]])
+    data: dict[str, Any] = json.loads(json.dumps({**found.hosts[0].order, "python": python}))
+    return data
+
+
+def trouble(host: Path, **more: Any) -> str:
+    """Set the host up, by its own shell; return what is in the way."""
+    made = settings(host, **more)
+    outcomes, code = setup.carry_out(setup.make_setup(made, made.hosts), LocalTransport(), lambda _: None)
+    assert code == 1
+    return str(outcomes[0].error)
+
+
+def paths(found: list[remote.Python]) -> list[str]:
+    return [one.path for one in found]
+
+
+def test_the_newest_is_taken_wherever_it_is(host: Path) -> None:
+    # Given interpreters on PATH and beside it; 3.10 is newer than 3.9
+    old = fake(host / "bin/python3", "3.9.2")
+    middle = fake(host / "bin/python3.10", "3.10.13")
+    new = fake(host / "opt/py312/bin/python3.12", "3.12.1")
+    # When they are looked for
+    found = remote.interpreters(order(host))
+    # Then the newest is the first, and each is there once
+    assert paths(found) == [str(new), str(middle), str(old)]
+
+
+def test_neither_too_old_nor_unproven_nor_a_venvs_interpreter_is_taken_by_itself(host: Path) -> None:
+    # Given an old one, one that is newer than what is promised, and an application's venv
+    fake(host / "bin/python3", "3.8.18")
+    fake(host / "bin/python3.15", f"3.{NEWEST[1] + 1}.0")
+    fake(host / "opt/app/bin/python3.12", "3.12.1", venv=True)
+    good = fake(host / "opt/py/bin/python3", f"3.{OLDEST[1]}.0")
+    # When they are looked for
+    # Then the only fit one is found
+    assert paths(remote.interpreters(order(host))) == [str(good)]
+
+
+def test_one_that_a_setting_names_is_taken_though_there_is_a_newer_one(host: Path) -> None:
+    # Given two
+    fake(host / "bin/python3", "3.12.1")
+    named = fake(host / "elsewhere/python", "3.9.2")
+    # When a setting names the older
+    # Then that is the only one
+    assert paths(remote.interpreters(order(host, str(named)))) == [str(named)]
+
+
+def test_a_newer_one_without_venv_is_passed_over_and_said(host: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Given a newest one that breaks off its venv
+    fake(host / "bin/python3.13", "3.13.0", makes='mkdir -p "$4"; echo No module named ensurepip >&2; exit 1')
+    good = fake(host / "bin/python3.12", "3.12.1")
+    # When a venv is made
+    made = remote.first_venv(host / "venv", remote.interpreters(order(host)))
+    # Then the next one made it, and the operator is told why
+    assert made.path == str(good)
+    said = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.encode().startswith(MARK)]
+    assert ["No module named ensurepip" in one["detail"] for one in said if one["step"] == "passed over"] == [True]
+
+
+def test_where_none_can_make_a_venv_each_says_why(host: Path) -> None:
+    # Given two without venv
+    for version in ("3.12.1", "3.9.2"):
+        fake(host / f"bin/python{version[:-2]}", version, makes=f"echo broken {version}; exit 1")
+    # When a venv is made
+    with pytest.raises(remote.RefusalError, match=r"broken 3\.12\.1.*broken 3\.9\.2"):
+        remote.first_venv(host / "venv", remote.interpreters(order(host)))
+    # Then nothing is left
+    assert not (host / "venv").exists()
+
+
+def test_a_host_whose_pythons_are_too_old_says_which_and_what_to_do(host: Path) -> None:
+    # Given an old one, by two names
+    fake(host / "bin/python3", "3.6.15")
+    fake(host / "bin/python3.8", "3.8.18")
+    # When the host is set up
+    said = trouble(host)
+    # Then what there is, what is needed and how to name another stand in one line and its hint
+    what, hint = said.splitlines()
+    assert what == (
+        f"web1: it has no Python 3.9 or later; found: {host}/bin/python3 is 3.6.15, {host}/bin/python3.8 is 3.8.18"
+    )
+    assert "python: /opt/py/bin/python3" in hint
+
+
+def test_a_host_without_any_python_says_so(host: Path) -> None:
+    # Given none, but programs of such a name
+    (host / "bin/python3").write_text("#!/bin/sh\nexit 127\n")
+    (host / "bin/python3").chmod(0o755)
+    (host / "bin/python3.9").mkdir()
+    # When the host is set up
+    # Then that is what it says
+    assert trouble(host).splitlines()[0] == "web1: there is no python3"
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside-a-good-one"])
+def test_a_named_interpreter_that_will_not_do_is_named_in_one_line(host: Path, beside: bool) -> None:
+    # Given a machine, with a good interpreter or without any
+    if beside:
+        fake(host / "bin/python3", "3.12.1")
+    old = fake(host / "old/python", "3.8.18")
+    lame = fake(host / "lame/python", "3.12.1", makes="echo No module named venv; exit 1")
+    odd = host / 'a "b" $c/py`thon'
+    for named, word in ((host / "none", "not there" if beside else "no Python 3.9"), (old, "3.9 or later"), (odd, "")):
+        # When a setting names one that is missing, or too old
+        said = trouble(host, python=str(named))
+        # Then the line has the setting, the path and what is wrong
+        assert said.startswith(f"web1: karafka.python names {named}, which is ")
+        assert word in said
+    # And one without venv says that
+    assert f"({lame}) cannot make a venv: No module named venv" in trouble(host, python=str(lame))
+
+
+def test_what_start_up_files_print_without_a_line_end_hides_no_answer(host: Path) -> None:
+    # Given a host whose start-up files set the title of the window, and that goes on as ever
+    fake(host / "bin/python3", "3.8.18")
+    made = settings(host)
+    plan = setup.make_setup(made, made.hosts)
+    output: list[bytes] = []
+    data = opening(plan.hosts[0].order)
+    LocalTransport().execute(target_of(made.hosts[0]), setup.COMMAND, data, output.append, Deadline(20))
+    noisy = FakeTransport({"web1": Answer([b"\033]0;x\007", *output])})
+    # When it is set up
+    outcomes, _ = setup.carry_out(plan, noisy, lambda _: None)
+    # Then what it says is understood
+    assert "found" in str(outcomes[0].error)
+
+
+def test_a_host_that_talks_without_end_is_given_up() -> None:
+    # Given a host that writes no line of ours
+    made = settings(Path("/nowhere"))
+    endless = FakeTransport({"web1": Answer([b"noise\n" * 10_000] * 10)})
+    # When it is set up
+    outcomes, code = setup.carry_out(setup.make_setup(made, made.hosts), endless, lambda _: None)
+    # Then it is told in words
+    assert code == 1
+    assert "endless output" in str(outcomes[0].error)
+
+
+@pytest.mark.parametrize("where", ["top", "stage", "host"])
+def test_the_interpreter_is_named_for_all_for_a_stage_or_for_a_host(where: str) -> None:
+    # Given a setting at each place down to one; the nearest wins
+    own: dict[str, Any] = {"application": "shop", "deploy_to": "/srv/shop", "command": "true", "python": "/opt/top"}
+    stage: dict[str, Any] = {"hosts": [{"host": "web1"}, {"host": "web2"}]}
+    if where != "top":
+        stage["python"] = "/opt/stage"
+    if where == "host":
+        stage["hosts"][0]["python"] = "/opt/host"
+    made = load({**own, "stages": {"test": stage}})
+    # When the setup is planned
+    plan = setup.make_setup(made, made.hosts)
+    # Then each host has its own, else its stage's, else the one for all
+    rest = "/opt/top" if where == "top" else "/opt/stage"
+    assert [one.order["python"] for one in plan.hosts] == ["/opt/host" if where == "host" else rest, rest]
