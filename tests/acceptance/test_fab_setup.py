@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import ops
+from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
 from ops.fleet.setup import remote
-from ops.fleet.setup.opening import NEWEST, OLDEST, PLACES
+from ops.fleet.setup.opening import PLACES
 from ops.fleet.setup.wheel import own_wheel
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.ssh_fleet import MakeHosts
@@ -107,7 +108,7 @@ def newest_here() -> remote.Python:
     """Return the interpreter that setup finds on a host of this machine, where sshd sets PATH."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/games")
-        return remote.interpreters({"oldest": OLDEST, "newest": NEWEST, "places": PLACES, "python": ""})[0]
+        return remote.interpreters({"oldest": OLDEST_ON_HOSTS, "newest": NEWEST, "places": PLACES, "python": ""})[0]
 
 
 @pytest.fixture(scope="module")

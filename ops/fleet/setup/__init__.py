@@ -13,12 +13,13 @@ from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, OpsError, UnreachableError, UsageError
+from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
 from ops.core.settings import Host, Settings
 from ops.fleet.conversation import Lines, shorten
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import deploy_to, target_of
 from ops.fleet.report import INTERRUPTED
-from ops.fleet.setup.opening import COMMAND, MARK, NEWEST, OLDEST, PLACES, opening
+from ops.fleet.setup.opening import COMMAND, MARK, PLACES, opening
 from ops.fleet.setup.wheel import DISTRIBUTION, Wheel, own_wheel
 from ops.fleet.transport import Target, Transport
 
@@ -76,7 +77,7 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
         "wheel": wheel.name,
         "requirements": list(wheel.requirements),
         "offline": wheelhouse is not None,
-        "oldest": OLDEST,
+        "oldest": OLDEST_ON_HOSTS,
         "newest": NEWEST,
         "places": PLACES,
     }
@@ -167,7 +168,7 @@ def _set_up(
 
 def _too_old(named: str, found: str, where: str) -> OpsError:
     """Return the error of a host that has no Python to begin with."""
-    needed = ".".join(map(str, OLDEST))
+    needed = ".".join(map(str, OLDEST_ON_HOSTS))
     there = f"; found: {found}" if found else ""
     what = f"it has no Python {needed} or later{there}" if found else "there is no python3"
     if named:

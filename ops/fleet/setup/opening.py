@@ -11,8 +11,6 @@ import shlex
 from importlib import resources
 from typing import Any
 
-OLDEST, NEWEST = (3, 9), (3, 14)
-"""The interpreters that the agent runs on. A newer one is taken where a setting names it."""
 PLACES = ("/usr/local/bin", "/usr/bin", "/opt/*/bin")
 """Where interpreters are looked for beside PATH, which a command over SSH often has without its best folders."""
 MARK = b'{"setup": '

@@ -124,10 +124,12 @@ def interpreters(order: dict[str, Any]) -> list[Python]:
 
 def everywhere(places: list[str]) -> list[Python]:
     """Return the interpreters on PATH and in the usual places; no venv's, which may go with its application."""
-    own = [one for one in os.environ.get("PATH", "").split(":") if one.startswith("/")]
+    folders = [Path(one) for one in os.environ.get("PATH", "").split(":") if one.startswith("/")]
+    for place in places:
+        folders += sorted(Path("/").glob(place[1:]))
     found: dict[str, Python] = {}
-    for folder in [*own, *(one for place in places for one in sorted(Path("/").glob(place[1:])))]:
-        for path in sorted(Path(folder).glob("python3*")):
+    for folder in folders:
+        for path in sorted(folder.glob("python3*")):
             if PYTHON.fullmatch(path.name) and is_harmless(path):
                 one = look(path)
                 if one is not None and not one.venv:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
 from ops.core.section import load
 from ops.core.settings import Settings
 from ops.fleet import setup
 from ops.fleet.plan import target_of
 from ops.fleet.setup import remote
-from ops.fleet.setup.opening import MARK, NEWEST, OLDEST, opening
+from ops.fleet.setup.opening import MARK, opening
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
 
@@ -92,7 +93,7 @@ def test_neither_too_old_nor_unproven_nor_a_venvs_interpreter_is_taken_by_itself
     fake(host / "bin/python3", "3.8.18")
     fake(host / "bin/python3.15", f"3.{NEWEST[1] + 1}.0")
     fake(host / "opt/app/bin/python3.12", "3.12.1", venv=True)
-    good = fake(host / "opt/py/bin/python3", f"3.{OLDEST[1]}.0")
+    good = fake(host / "opt/py/bin/python3", f"3.{OLDEST_ON_HOSTS[1]}.0")
     # When they are looked for
     # Then the only fit one is found
     assert paths(remote.interpreters(order(host))) == [str(good)]
