@@ -46,6 +46,7 @@ class Subject:
     Attributes
     ----------
     tool : the operator's version of the tool.
+    python : the interpreter that the settings name for it; empty for none.
     asked, answered : by the operator's clock, seconds since 1970.
     """
 
@@ -56,6 +57,7 @@ class Subject:
     tool: str
     asked: float
     answered: float
+    python: str = ""
 
 
 def examine(subject: Subject) -> tuple[Finding, ...]:
@@ -81,6 +83,10 @@ def _tool(subject: Subject) -> Iterator[Row]:
     if subject.facts.tool != subject.tool:
         text = f"its tool is version {subject.facts.tool}, yours {subject.tool}"
         yield "tool", text, f"fab karafka.setup --hosts {subject.host}"
+    made_of = subject.facts.made_of
+    if subject.python and made_of and subject.python not in made_of:
+        text = f"its agent is of {made_of[0]}, the settings name {subject.python}"
+        yield "python", text, f"fab karafka.setup --hosts {subject.host}"
 
 
 def _manager(subject: Subject) -> Iterator[Row]:

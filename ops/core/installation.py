@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+SETUP_MARK = "karafka-ops.json"
+"""In the venv that setup has made: which build it has, and which interpreter it is of."""
+
 
 @dataclass(frozen=True)
 class HostFile:
@@ -69,6 +72,7 @@ class Facts:
     user, group, home : of the agent.
     owner, owner_group : of deploy_to; empty where it is not there.
     python, tool : versions of the agent's interpreter, and of the tool.
+    made_of : the interpreter that setup made the agent's of: where it is, and what a setting named.
     files : path -> what is there, of those asked for and those that an install has put there.
     installed : kind of manager -> path -> digest of what an install has put there.
     sudo : why `sudo -n` does not work; empty where it does, or is not wanted.
@@ -90,6 +94,7 @@ class Facts:
     python: str
     tool: str
     wall: float
+    made_of: tuple[str, ...] = ()
     files: dict[str, PresentFile] = field(default_factory=dict)
     installed: dict[str, dict[str, str]] = field(default_factory=dict)
     sudo: str = ""

@@ -101,6 +101,8 @@ class DeployCall:
     leaving : of a publish, the release that is bad from now on; of a finish, what was gone back from.
     brokers : of a check, who must be reachable, `host:port`.
     wall : the operator's clock, seconds since 1970.
+    tool : of a check, the operator's version of the tool.
+    oldest : of a check, the interpreter that the release's own venv has to be of at least; empty for any.
     name : of a hook.
     """
 
@@ -122,6 +124,8 @@ class DeployCall:
     leaving: str = ""
     brokers: tuple[str, ...] = ()
     wall: float = 0.0
+    tool: str = ""
+    oldest: tuple[int, ...] = ()
     name: str = ""
     timeout_seconds: float = 600.0
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import platform
 import pwd
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ops import __version__
 from ops.core import keeping, systemd
-from ops.core.installation import Facts, FactsCall, OpenFiles, PresentFile, Space
+from ops.core.installation import SETUP_MARK, Facts, FactsCall, OpenFiles, PresentFile, Space
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
 from ops.core.supervisor import enabled_in
@@ -53,6 +55,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         python=platform.python_version(),
         tool=__version__,
         wall=time.time(),
+        made_of=_made_of(),
         files={path: one for path, one in found.items() if one is not None},
         installed=installed,
         sudo=_sudo(kept, [spec.name for spec in request.processes]),
@@ -65,6 +68,15 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         logs={spec.name: logtail.size(Path(spec.files.log)) for spec in request.processes},
         open_files={one.name: files for one in reports if one.pid and (files := _open_files(one.pid))},
     )
+
+
+def _made_of() -> tuple[str, ...]:
+    """Return which interpreter setup made the own one of; nothing where it was not setup."""
+    try:
+        mark = json.loads((Path(sys.prefix) / SETUP_MARK).read_text())
+        return str(mark["python"]), str(mark["named"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def present(path: Path) -> PresentFile | None:

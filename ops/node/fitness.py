@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from ops import __version__
 from ops.core.release import DeployCall
 from ops.node import building, linking
 from ops.node.releases import Releases
@@ -18,6 +20,7 @@ _UNPACKED = 4  # times an artifact's size may be needed
 _LEAST_INODES = 1000
 _SKEW_SECONDS = 30.0
 _BROKER_SECONDS = 3.0
+_UNPACKERS = {".gz": "zlib", ".tgz": "zlib", ".bz2": "bz2", ".xz": "lzma"}
 
 
 def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
@@ -28,7 +31,7 @@ def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
         linking.make_dirs(releases.shared, call.linked_dirs, call.linked_files)
     except OSError as error:
         return (f"{error.filename} cannot be made: {error.strerror}",)
-    found = [*_places(releases), *_space(releases, call), *_programs(call), *_brokers(call)]
+    found = [*_tool(call), *_places(releases), *_space(releases, call), *_programs(call), *_brokers(call)]
     found += [
         f"the linked file {releases.shared / path} is missing"
         for path in linking.missing(releases.shared, call.linked_files)
@@ -42,7 +45,28 @@ def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
 def remark(releases: Releases) -> str:
     """Say what was found fit."""
     free = shutil.disk_usage(releases.root).free
-    return f"fit: Python {sys.version.split()[0]}, {free / 1e9:.1f} GB free"
+    return f"fit: Python {_version()}, {free / 1e9:.1f} GB free"
+
+
+def _tool(call: DeployCall) -> Iterator[str]:
+    """Look whether the agent can do all the steps: its version, its interpreter."""
+    if call.tool not in ("", __version__):
+        yield f"its tool is version {__version__}, yours {call.tool}: fab karafka.setup"
+    for ending, module in _UNPACKERS.items():
+        if call.artifact is not None and call.artifact.name.endswith(ending) and not _has(module):
+            yield f"its Python {_version()} has no {module}, so that it cannot unpack {call.artifact.name}"
+
+
+def _has(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+def _version() -> str:
+    return sys.version.split()[0]
 
 
 def _places(releases: Releases) -> Iterator[str]:
@@ -75,6 +99,12 @@ def _programs(call: DeployCall) -> Iterator[str]:
     lacks = building.needs() if call.build == () else ""
     if lacks:
         yield f"{lacks}, which the default build needs: install python3-venv"
+    if call.build == () and sys.version_info[:2] < call.oldest and shutil.which("uv") is None:
+        needed = ".".join(map(str, call.oldest))
+        yield (
+            f"the default build makes venvs of Python {_version()}, the app needs {needed} or later: "
+            "name one by karafka.python, then fab karafka.setup"
+        )
 
 
 def _brokers(call: DeployCall) -> Iterator[str]:

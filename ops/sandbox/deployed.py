@@ -75,7 +75,7 @@ class Deployed:
         )  # fmt: skip
         argv = agent_of(self.settings, self._at)
         done = self.host.run(*argv, data=request.encode() + "\n", user=user, check=False)
-        lines = [decode_line(line) for line in done.stdout.splitlines()]
+        lines = [decode_line(line) for line in done.stdout.splitlines() if line]
         if not lines or isinstance(lines[-1], Event):
             raise OpsError(f"no answer: {done.stderr.strip()}", where=self.host.name)
         return lines[-1]

@@ -91,7 +91,7 @@ class HandoverLab:
         """Read an agent's whole answer."""
         out, err = agent.communicate(timeout=150)
         assert agent.returncode == 0, err
-        messages = [decode_line(line) for line in out.splitlines()]
+        messages = [decode_line(line) for line in out.splitlines() if line]
         assert isinstance(messages[-1], Response)
         return [message for message in messages if isinstance(message, Event)], messages[-1]
 

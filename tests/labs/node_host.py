@@ -87,7 +87,7 @@ class NodeHost:
         out, err = agent.communicate(timeout=90)
         assert agent.returncode == 0, err
         assert not err
-        messages = [decode_line(line) for line in out.splitlines()]
+        messages = [decode_line(line) for line in out.splitlines() if line]
         assert isinstance(messages[-1], Response)
         return [message for message in messages if isinstance(message, Event)], messages[-1]
 

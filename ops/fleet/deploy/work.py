@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ops import __version__
 from ops.core.errors import ExitCode, OpsError
+from ops.core.interpreters import OLDEST
 from ops.core.release import NAME, Artifact, DeployAction, DeployAnswer, Release, ReleaseState
 from ops.core.retention import previous_of
 from ops.core.telling import HostFact, Said, Uploaded
@@ -193,6 +195,8 @@ def check(fleet: Fleet, artifact: Artifact | None) -> Mapping[str, DeployAnswer]
         build=settings.build_argv,
         brokers=settings.kafka.brokers if settings.kafka.observe_from == "host" else (),
         wall=time.time(),
+        tool=__version__,
+        oldest=OLDEST if settings.app is not None and settings.argv[0].startswith(".venv/") else (),
     )
     bad = [f"{name}: {trouble}" for name, one in found.items() for trouble in one.troubles]
     if bad:

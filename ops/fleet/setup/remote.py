@@ -24,7 +24,7 @@ STEP_SECONDS = 300
 LOOK_SECONDS = 10
 FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log")
 LINK = "karafka-ops"
-MARK = "karafka-ops.json"  # in a venv that is whole: which build it has, and which interpreter made it
+MARK = "karafka-ops.json"  # as ops.core.installation has it
 PYTHON = re.compile(r"python3(\.\d+)?")
 TELL = """\
 import json, sys

@@ -60,7 +60,8 @@ def _of_hosts(settings: Settings, states: Sequence[HostState], asked: float) -> 
         host = one.outcome.host
         if one.facts is not None:
             kept = keeping_of(settings)
-            found += examine(Subject(host, kept, one.facts, one.changes, __version__, asked, one.answered))
+            named = one.place.host.python or settings.python or ""
+            found += examine(Subject(host, kept, one.facts, one.changes, __version__, asked, one.answered, named))
         elif one.outcome.kind is not Kind.UNREACHABLE:
             trouble = one.outcome.trouble.splitlines()[0].removeprefix(f"{host}: ")
             found.append(Finding(host, "agent", trouble, f"fab karafka.setup --hosts {host}"))

@@ -272,7 +272,7 @@ def _command(question: Question) -> tuple[int, list[Judgement | Answer]]:
     )
     assert done.stderr == ""
     assert all(json.loads(line)["kind"] in ("judgement", "answer") for line in done.stdout.splitlines())
-    return done.returncode, [decode_line(line) for line in done.stdout.splitlines()]
+    return done.returncode, [decode_line(line) for line in done.stdout.splitlines() if line]
 
 
 @pytest.mark.usefixtures("failed_attempts")

@@ -38,7 +38,8 @@ def test_what_is_no_request_is_answered_with_an_error_and_exit_2(text: bytes, er
     done = subprocess.run([sys.executable, "-m", "ops.node"], input=text, capture_output=True, timeout=60)
     # Then one response line says what is wrong, and the exit code is 2
     assert done.returncode == 2, done.stderr
-    (line,) = done.stdout.decode().splitlines()
+    begin, line = done.stdout.decode().splitlines()
+    assert begin == ""
     response = decode_line(line)
     assert isinstance(response, Response)
     assert error in response.error

@@ -14,6 +14,8 @@ from tests.labs.node_host import NodeHost
 
 
 def first_event(agent: subprocess.Popen[str]) -> Event:
+    assert agent.stdout is not None
+    assert agent.stdout.readline() == "\n"
     event = decode_line(agent.stdout.readline())
     assert isinstance(event, Event)
     return event

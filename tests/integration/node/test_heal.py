@@ -186,7 +186,7 @@ def test_a_full_disk_stops_the_start_and_never_the_stop(host: NodeHost) -> None:
     script = f"set -e; mount -t tmpfs -o size=64k tmpfs {disk}; " + "; ".join(steps)
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    answers = [decode_line(line) for line in done.stdout.splitlines()]
+    answers = [decode_line(line) for line in done.stdout.splitlines() if line]
     started, seen, stopped, again, pidless = [one.processes[0] for one in answers if isinstance(one, Response)]
     # Then a running process is seen and stopped as ever
     assert started.ok, started

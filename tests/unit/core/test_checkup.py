@@ -23,6 +23,7 @@ WELL = Facts(
     python="3.11.2",
     tool="1.0",
     wall=1000.5,
+    made_of=("/opt/py/bin/python3.11", "/opt/py/python3"),
     enabled={SYSTEMD.target: "enabled", SYSTEMD.unit("karafka-0"): "enabled"},
     space=Space(50 * GIB, 100 * GIB, 500, 1000),
     logs={"karafka-0": 3 * GIB},
@@ -32,7 +33,7 @@ WELL = Facts(
 
 
 def examined(kept: Keeping = SYSTEMD, changes: tuple[Change, ...] = (), **facts: Any) -> dict[str, tuple[str, str]]:
-    subject = Subject("web1", kept, replace(WELL, **facts), changes, "1.0", asked=1000.0, answered=1001.0)
+    subject = Subject("web1", kept, replace(WELL, **facts), changes, "1.0", 1000.0, 1001.0, python="/opt/py/python3")
     return {one.kind: (one.text, one.mend) for one in examine(subject)}
 
 
@@ -46,6 +47,7 @@ def test_a_healthy_host_has_no_findings() -> None:
     ("kind", "facts", "text", "mend"),
     [
         ("tool", {"tool": "0.9"}, "its tool is version 0.9, yours 1.0", "fab karafka.setup --hosts web1"),
+        ("python", {"made_of": ("/usr/bin/python3", "")}, "the settings name /opt/py/python3", "fab karafka.setup"),
         ("manager", {"manager": "no bus"}, "systemd does not answer: no bus", "systemctl status"),
         ("sudo", {"sudo": "a password"}, "by sudo: a password", "inv templates.render systemd"),
         ("linger", {"linger": False}, "no linger", "as root: loginctl enable-linger deploy"),
