@@ -225,23 +225,11 @@ def install(venv: Path, order: dict[str, Any]) -> None:
                 content = archive.extractfile(member)
                 if content is not None:
                     (Path(folder) / Path(member.name).name).write_bytes(content.read())
-        pip = [
-            str(venv / "bin" / "python"),
-            "-I",
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "--no-input",
-            "install",
-            "-q",
-        ]
-        local = ["--no-index", "--find-links", folder]
-        say(step="installing", detail=f"karafka-ops {order['version']}")
-        run([*pip, *local, "--no-deps", str(Path(folder) / order["wheel"])], "karafka-ops cannot be installed")
-        say(step="installing", detail=", ".join(order["requirements"]))
-        offline = order["offline"]
-        hint = "what is missing goes into the wheelhouse" if offline else "no registry there? --wheelhouse DIR"
-        run([*pip, *(local if offline else []), *order["requirements"]], "its requirements cannot be installed", hint)
+        pip = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        source = ["--no-index", "--find-links", folder] if order["offline"] else []
+        say(step="installing", detail=f"karafka-ops {order['version']}, {', '.join(order['requirements'])}")
+        hint = "what is missing goes into the wheelhouse" if order["offline"] else "no registry there? --wheelhouse DIR"
+        run([*pip, "--quiet", *source, str(Path(folder) / order["wheel"])], "it cannot be installed", hint)
 
 
 def run(argv: list[str], what: str, hint: str = "") -> None:
