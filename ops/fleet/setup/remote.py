@@ -178,7 +178,7 @@ def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python]) -> Non
     keep = {venv, link.resolve()}
     try:
         python = first_venv(venv, pythons)
-        install(venv, order)
+        install(venv, order, python)
         said = failure(venv)
         if said:
             raise RefusalError(f"the tool does not run there by {python}: {said}")
@@ -217,7 +217,7 @@ def first_venv(venv: Path, pythons: list[Python]) -> Python:
     raise RefusalError("; ".join(refusals), "Debian, Ubuntu: apt-get install python3-venv; or name another: `python:`")
 
 
-def install(venv: Path, order: dict[str, Any]) -> None:
+def install(venv: Path, order: dict[str, Any], python: Python) -> None:
     """Install the tool's wheel, and what it needs: from the wheels that came along, else from the registry."""
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(sys.stdin.buffer.read())) as archive:
@@ -228,7 +228,10 @@ def install(venv: Path, order: dict[str, Any]) -> None:
         pip = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         source = ["--no-index", "--find-links", folder] if order["offline"] else []
         say(step="installing", detail=f"karafka-ops {order['version']}, {', '.join(order['requirements'])}")
-        hint = "what is missing goes into the wheelhouse" if order["offline"] else "no registry there? --wheelhouse DIR"
+        hint = "no registry there? --wheelhouse DIR"
+        if order["offline"]:
+            own = f"pip download --only-binary :all: --python-version {dotted(python.version[:2])}"
+            hint = f"what is missing goes into the wheelhouse: {own} ..."
         run([*pip, "--quiet", *source, str(Path(folder) / order["wheel"])], "it cannot be installed", hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.core.installation import SETUP_MARK as MARK_FILE
 from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
 from ops.core.section import load
 from ops.core.settings import Settings
@@ -21,18 +23,22 @@ from ops.fleet.setup.opening import MARK, opening
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
 
-# Answers both questions after its version, goes on with a script by a real one, and makes a venv or not.
+# Answers both questions after its version, goes on with a script by a real one, and makes a venv or not: of itself.
 FAKE = """#!/bin/sh
 case "$*" in
 *stdout.write*) printf {version} ;;
 *base_prefix*) echo '["{path}", [{numbers}], {venv}]' ;;
 *"-m venv"*) {makes} ;;
+*"-m pip"* | *"import ops"*) ;;
 *) exec {real} "$@" ;;
 esac
 """
+MAKES = 'mkdir -p "$4/bin"; cp "$0" "$4/bin/python"'
 
 
-def fake(path: Path, version: str, *, venv: bool = False, makes: str = 'mkdir -p "$4"') -> Path:
+def fake(
+    path: Path, version: str, *, venv: bool = False, makes: str = 'mkdir -p "$4/bin"; cp "$0" "$4/bin/python"'
+) -> Path:
     """Put what looks like a Python of this version there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = ", ".join(version.split("."))
@@ -47,7 +53,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without any Python: its root, whose bin/ is on PATH and whose opt/*/bin is looked into."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("id", "mkdir", "tr"):
+    for name in ("cp", "id", "mkdir", "tr"):
         (tools / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", f"{tools}:relative:{tmp_path}/none")
     monkeypatch.setattr(setup, "PLACES", (f"{tmp_path}/opt/*/bin",))
@@ -118,6 +124,37 @@ def test_a_newer_one_without_venv_is_passed_over_and_said(host: Path, capfd: pyt
     assert made.path == str(good)
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.encode().startswith(MARK)]
     assert ["No module named ensurepip" in one["detail"] for one in said if one["step"] == "passed over"] == [True]
+
+
+def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a host that was set up by the newest that it had, and got a newer one since
+    def set_up(python: str = "", digest: str = "d1") -> str:
+        """Set the host up; return what its venv is of, and the venv's name."""
+        made = {**order(host, python), "digest": digest}
+        packed = setup.make_setup(settings(host), settings(host).hosts).load
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
+        said = remote.main(made)
+        link = host / "app/shared/karafka-ops"
+        assert said["python"].endswith(f"({json.loads((link / MARK_FILE).read_text())['python']})")
+        return f"{said['python']} {link.readlink()}"
+
+    old = fake(host / "bin/python3.10", "3.10.13")
+    before = set_up()
+    new = fake(host / "bin/python3.12", "3.12.1")
+    # When it is set up again
+    # Then nothing changes by itself
+    assert str(old) in before
+    assert set_up() == before
+    # And the named one is taken, once, and stays when it is named no more
+    named = set_up(str(new))
+    assert str(new) in named
+    assert named != before
+    assert set_up(str(new)) == set_up() == named
+    # And another build of the tool, without a name, has the newest
+    fake(host / "bin/python3.13", "3.13.0")
+    assert "python3.13" in set_up(digest="d2")
 
 
 def test_where_none_can_make_a_venv_each_says_why(host: Path) -> None:
