@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,8 @@ from ops.consumer.assignor import RoundRobin
 from ops.consumer.errors import KafkaUnreachableError
 from ops.consumer.settings import ConsumerSettings
 from ops.core.deadline import Deadline
+from ops.core.errors import UnreachableError
+from ops.core.knock import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -70,32 +71,24 @@ def learn_topics(cluster: Any, topics: Iterable[str]) -> Any:
 
 
 def wait_for_brokers(settings: ConsumerSettings, deadline: Deadline) -> None:
-    """Wait until one of the brokers takes a TCP connection; a log line every few seconds.
+    """Wait until one of the brokers lets a client in; a log line every few seconds.
 
     Raises
     ------
     KafkaUnreachableError : none did before the deadline.
+    RefusedError : they let nobody in with these settings.
     """
     quiet = Deadline(0)
-    while True:
-        problems = []
-        for broker in settings.brokers.addresses:
-            host, _, port = broker.rpartition(":")
-            try:
-                socket.create_connection(
-                    (host.strip("[]"), int(port)), timeout=max(0.1, min(3.0, deadline.remaining))
-                ).close()
-            except (OSError, OverflowError) as error:
-                problems.append(f"{broker}: {getattr(error, 'strerror', None) or error}")
-            else:
-                return
-        if deadline.expired:
-            raise KafkaUnreachableError(
-                f"no broker answered within {deadline.seconds:g} s: {'; '.join(problems)}",
-                where="KARAFKA_BROKERS",
-                hint="check the addresses and that the brokers run",
-            )
+
+    def waiting(problems: str) -> None:
+        nonlocal quiet
         if quiet.expired:
-            log.warning("waiting for a broker, %.0f s left: %s", deadline.remaining, "; ".join(problems))
+            log.warning("waiting for a broker, %.0f s left: %s", deadline.remaining, problems)
             quiet = Deadline(_LOG_EVERY_SECONDS)
-        Deadline(min(0.5, deadline.remaining)).poll(lambda: False, every=0.5)
+
+    try:
+        settings.brokers.wait(deadline.remaining, waiting)
+    except RefusedError:
+        raise
+    except UnreachableError as error:
+        raise KafkaUnreachableError(error.what, where=error.where, hint=error.hint) from None

@@ -131,6 +131,7 @@ class Server:
         Raises
         ------
         KafkaUnreachableError, MissingTopicError : after the connect timeout, or a few seconds' grace.
+        RefusedError : at once.
         """
         settings = self.settings
         deadline = Deadline(settings.connect_timeout_seconds)
@@ -142,7 +143,11 @@ class Server:
             connection = connection_options(settings, self._app.client_id) | timeout
             ensure_topics(routes, lambda topics: outbox.existing(topics, max(1.0, deadline.remaining)), connection)
         except KafkaError as error:
-            raise KafkaUnreachableError(f"{type(error).__name__}: {error}", where=str(settings.brokers)) from error
+            raise KafkaUnreachableError(
+                f"{type(error).__name__}: {error}",
+                where=str(settings.brokers),
+                hint="check that the brokers run, and KARAFKA_SECURITY_PROTOCOL",
+            ) from error
         outbox.learn({name for route in routes for name in (*route.responses, route.dead_letter_topic)})
         for group, group_routes in self._routes.items():
             source = GroupSource(group, group_routes, settings, self._app.client_id, outbox)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError, UnreachableError
+from ops.core.knock import RefusedError, knock
 
 VARIABLE = "KARAFKA_BROKERS"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+CONNECT_SECONDS = 10.0  # that who asks once waits for a broker
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
@@ -99,35 +100,47 @@ class Brokers:
             **{name: value for name, value in named.items() if value},
         }
 
-    def wait(self, timeout_seconds: float) -> None:
-        """Wait until one of them takes a TCP connection; before a client is made, whose failed attempts leak sockets.
+    def wait(self, timeout_seconds: float, waiting: Callable[[str], None] = lambda _: None) -> None:
+        """Wait until one of them lets a client in; before a client is made, whose failed attempts leak sockets.
+
+        Parameters
+        ----------
+        waiting : is told after each round in vain what is wrong with each address.
 
         Raises
         ------
+        RefusedError : those that answer let nobody in with these settings.
         UnreachableError : none did in time; it says why of each.
         """
         deadline = Deadline(timeout_seconds)
         problems: dict[str, str] = {}
 
         def accepted() -> bool:
+            refused: RefusedError | None = None
             for address in self.addresses:
-                host, _, port = address.rpartition(":")
-                patience = max(0.1, min(_CONNECT_SECONDS, deadline.remaining))
                 try:
-                    socket.create_connection((host.strip("[]"), int(port)), timeout=patience).close()
+                    knock(self, address, max(0.1, min(_CONNECT_SECONDS, deadline.remaining)))
+                except RefusedError as error:
+                    refused = error
                 except (OSError, OverflowError) as error:
-                    problems[address] = str(getattr(error, "strerror", None) or error)
+                    problems[address] = str(getattr(error, "strerror", None) or error or "no answer")
                 else:
                     return True
+            if refused is not None:
+                raise refused
+            waiting(_listed(problems))
             return False
 
         if not deadline.poll(accepted, every=_RETRY_SECONDS):
             raise UnreachableError(
-                f"no broker answered within {timeout_seconds:g} s: "
-                + "; ".join(f"{address}: {problem}" for address, problem in problems.items()),
+                f"no broker answered within {timeout_seconds:g} s: {_listed(problems)}",
                 where=VARIABLE,
                 hint="check the addresses and that the brokers run",
             )
+
+
+def _listed(problems: Mapping[str, str]) -> str:
+    return "; ".join(f"{address}: {problem}" for address, problem in problems.items())
 
 
 def _addresses(text: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ops.consumer.dead_letter import PREFIX
 from ops.consumer.errors import DeliveryError, KafkaUnreachableError
 from ops.consumer.message import Output
 from ops.consumer.outbox import Outbox
-from ops.core.brokers import Brokers
+from ops.core.brokers import CONNECT_SECONDS, Brokers
 from ops.jobs.reading import records_up_to
 
 _SECONDS = 30.0
@@ -57,10 +57,11 @@ class DeadLetters:
 
     Raises
     ------
-    KafkaUnreachableError : no broker answered.
+    UnreachableError : no broker let it in.
     """
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
+        brokers.wait(CONNECT_SECONDS)
         try:
             self._consumer = KafkaConsumer(
                 **brokers.options(),

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from ops.consumer.errors import KafkaUnreachableError, MissingTopicError
 from ops.consumer.marks import decode
-from ops.core.brokers import Brokers
+from ops.core.brokers import CONNECT_SECONDS, Brokers
 from ops.jobs.reading import records_up_to
 
 MOST = 10_000
@@ -71,11 +71,12 @@ class QueueLook:
 
     Raises
     ------
-    KafkaUnreachableError, MissingTopicError : no broker answered, or there is no such topic.
+    UnreachableError, MissingTopicError : no broker let it in, or there is no such topic.
     """
 
     def __init__(self, brokers: Brokers, topic: str, group: str) -> None:
         self._topic = topic
+        brokers.wait(CONNECT_SECONDS)
         try:
             self._consumer = KafkaConsumer(
                 **brokers.options(), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"

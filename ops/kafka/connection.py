@@ -62,7 +62,7 @@ class Cluster:
 
         Raises
         ------
-        UnreachableError : no usable answer until the deadline.
+        UnreachableError : no usable answer until the deadline; RefusedError at once.
         ClusterError : the brokers refuse the question itself.
         """
         deadline = Deadline(self._timeout if self._until is None else min(self._timeout, self._until.remaining))
@@ -76,7 +76,7 @@ class Cluster:
                     raise UnreachableError(
                         f"no answer within {deadline.seconds:.3g} s: {type(error).__name__}: {error}",
                         where=str(self._brokers),
-                        hint="check that the brokers run",
+                        hint="check that the brokers run, and KARAFKA_SECURITY_PROTOCOL",
                     ) from error
                 log.debug("asking again: %s", error)
                 if isinstance(error, BrokerResponseError):

@@ -11,6 +11,7 @@ from ops.core.cluster import Group
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
 from ops.core.gate import Gate, Terms
+from ops.core.knock import RefusedError
 from ops.core.preflight import PASSING, preflight
 from ops.core.verdict import BY_RECORD, Cause, Judgement, Reason, Verdict
 from ops.kafka.connection import Cluster
@@ -78,6 +79,8 @@ def _watch(
             try:
                 groups = observe(cluster, terms.groups, terms.topics)
                 now = judge(groups, time.monotonic())
+            except RefusedError:
+                raise  # nothing to be waited for; another host may know better
             except UnreachableError as error:
                 now = _unknown(error, time.monotonic() - began)
             if now.verdict in (Verdict.PASSED, Verdict.REFUSED):
