@@ -56,10 +56,11 @@ class Drawing:
         ends = f'x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}"'
         self._parts.append(f'<line class="{kind}" {ends}/>')
 
-    def text(self, kind: str, x: float, y: float, text: str, *, tip: str = "") -> None:
-        """Write a text; its class says which end of it is at x."""
+    def text(self, kind: str, x: float, y: float, text: str, *, tip: str = "", width: float = 0) -> None:
+        """Write a text; its class says which end of it is at x, `width` how wide it is in any font."""
         title = f"<title>{clean(tip)}</title>" if tip and tip != text else ""
-        self._parts.append(f'<text class="{kind}" x="{number(x)}" y="{number(y)}">{title}{clean(text)}</text>')
+        size = f' textLength="{number(width)}"' if width else ""
+        self._parts.append(f'<text class="{kind}" x="{number(x)}" y="{number(y)}"{size}>{title}{clean(text)}</text>')
 
     def finish(self, width: float, height: float, title: str, description: str) -> str:
         """Give the whole picture."""

@@ -15,8 +15,10 @@ from pathlib import Path
 from ops.core import pidfile
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.evidence import Evidence
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.interrupts import signals_interrupt, uninterrupted
+from ops.sandbox.pictures import keep
 from ops.sandbox.stage import Stage
 from ops.sandbox.state import read_state
 
@@ -33,11 +35,13 @@ class Demo:
     ----------
     directory : the sandbox's folder; made, and emptied at the end.
     stage : where commands are run and shown.
+    pictures : a folder for the evidence, the terminal and the pictures of its restart; None for none.
     """
 
-    def __init__(self, directory: Path, stage: Stage) -> None:
+    def __init__(self, directory: Path, stage: Stage, pictures: Path | None = None) -> None:
         self.directory = directory
         self.stage = stage
+        self.pictures = pictures
         self.config = str(directory / "fabric.yaml")
         self._background: list[subprocess.Popen[bytes]] = []
 
@@ -71,11 +75,16 @@ class Demo:
         self._start_background("-m", "ops.reference", "ticker")
         producer = self._start_background("-m", "ops.reference", "produce", TOPIC, "--rate", str(RATE), *_LONG)
         stage.say("A rolling restart in the middle of it: each replacement is warm before it takes over")
+        stage.cut()
         self._fab("karafka.restart")
+        shown = stage.cut()
         stage.show("kill %2")
         self._stop(producer)
         stage.say("Was anything lost, or done twice?")
+        stage.cut()
         self._python("-m", "ops.reference", "verify", TOPIC, RESPONSE)
+        if self.pictures is not None:
+            self._keep(self.pictures, f"{shown}\n{stage.cut()}")
         stage.say("One process dies the hard way; status sees it")
         stage.show(f"kill -9 {self._kill()}")
         self._fab("karafka.status", expect=1)
@@ -83,6 +92,11 @@ class Demo:
         self._fab("karafka.start")
         stage.say("Stop: drained, committed, ended")
         self._fab("karafka.stop")
+
+    def _keep(self, pictures: Path, shown: str) -> None:
+        argv = ("fab", "-f", self.config, "karafka.history", "--rollout", "last", "--json")
+        evidence = Evidence.from_json(json.loads(self.stage.ask(*argv, within=STEP_SECONDS)))
+        keep(pictures, evidence, shown.replace(str(self.directory), self.directory.name))
 
     def _fab(self, *arguments: str, expect: int = 0) -> None:
         self.stage.run("fab", "-f", self.config, *arguments, within=STEP_SECONDS, expect=expect)

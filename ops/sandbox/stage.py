@@ -1,9 +1,8 @@
-"""Where the demo plays: commands are shown, run and, for a picture, recorded with their colours."""
+"""Where the demo plays: commands are shown, run and, for pictures, recorded with their colours."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from rich.text import Text
 
 from ops.core.errors import OpsError
 
-_COLUMNS = 100
-_WEB_FONT = re.compile(r"@font-face\s*\{[^}]*\}\s*")
+COLUMNS = 100
 
 
 class Stage:
@@ -24,12 +22,12 @@ class Stage:
 
     Parameters
     ----------
-    picture : an SVG file to make of all that was shown; None for none.
+    recording : whether what is shown is kept, for `cut`.
     """
 
-    def __init__(self, picture: Path | None = None) -> None:
-        self.picture = picture
-        self.console = Console(record=picture is not None, width=_COLUMNS if picture else None, highlight=False)
+    def __init__(self, *, recording: bool = False) -> None:
+        self.recording = recording
+        self.console = Console(record=recording, width=COLUMNS if recording else None, highlight=False)
 
     def say(self, text: str) -> None:
         """Say what comes next."""
@@ -55,7 +53,7 @@ class Stage:
         self.show(shlex.join([program, *arguments]))
         argv = [_installed(program), *arguments]
         try:
-            code = self._recorded(argv, within) if self.picture else self._plain(argv, within)
+            code = self._recorded(argv, within) if self.recording else self._plain(argv, within)
         except subprocess.TimeoutExpired:
             raise OpsError(
                 f"still running after {within:.0f} s; ended", where=shlex.join([program, *arguments])
@@ -74,11 +72,9 @@ class Stage:
             check=False,
         ).stdout
 
-    def finish(self) -> None:
-        """Write the picture."""
-        if self.picture is not None:
-            drawn = self.console.export_svg(title="make demo")
-            self.picture.write_text(_WEB_FONT.sub("", drawn))  # a picture that asks nobody for anything
+    def cut(self) -> str:
+        """Return what was shown since the last cut, with its colours as ANSI escapes; empty without recording."""
+        return self.console.export_text(styles=True) if self.recording else ""
 
     def _plain(self, argv: list[str], within: float) -> int:
         """Run on the very terminal or pipe that the demo has."""
@@ -92,7 +88,7 @@ class Stage:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(_COLUMNS)},
+            env={**os.environ, "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(COLUMNS)},
             timeout=within,
             check=False,
             text=True,

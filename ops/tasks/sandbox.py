@@ -58,7 +58,7 @@ def down(_context: Context, dir: str = ".sandbox") -> None:
 
 
 @command(
-    help={"dir": "a folder of its own for the sandbox", "picture": "also write all that is shown to this SVG file"}
+    help={"dir": "a folder of its own for the sandbox", "picture": "also write what its restart did into this folder"}
 )
 def demo(_context: Context, dir: str = ".demo", picture: str = "") -> None:
     """Watch it all: Kafka, three hosts, six consumers, a restart under load, a kill -9; a minute."""
@@ -68,9 +68,7 @@ def demo(_context: Context, dir: str = ".demo", picture: str = "") -> None:
     from ops.sandbox.stage import Stage
 
     check()
-    stage = Stage(Path(picture) if picture else None)
-    Demo(Path(dir), stage).run()
-    stage.finish()
+    Demo(Path(dir), Stage(recording=bool(picture)), Path(picture) if picture else None).run()
 
 
 def _show(found: Status) -> None:
