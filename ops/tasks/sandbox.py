@@ -63,11 +63,14 @@ def down(_context: Context, dir: str = ".sandbox") -> None:
 def demo(_context: Context, dir: str = ".demo", picture: str = "") -> None:
     """Watch it all: Kafka, three hosts, six consumers, a restart under load, a kill -9; a minute."""
     require_linux("sandbox.demo")
+    from ops.core.errors import UsageError
     from ops.sandbox.demo import Demo
     from ops.sandbox.needs import check
     from ops.sandbox.stage import Stage
 
     check()
+    if picture and Path(picture).exists() and not Path(picture).is_dir():
+        raise UsageError("a folder was expected", where=f"--picture {picture}")
     Demo(Path(dir), Stage(recording=bool(picture)), Path(picture) if picture else None).run()
 
 
