@@ -68,9 +68,9 @@ bench: setup
 bench-peers: setup
 	$(BIN)/python -m bench.peers
 
-# The pictures in README and docs, from a real restart.
+# The pictures in README and docs, and what they are drawn from: a real restart under load.
 picture: setup
-	$(BIN)/inv sandbox.demo --picture docs/demo.svg
+	$(BIN)/inv sandbox.demo --picture docs/pictures
 
 clean:
 	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
