@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +13,14 @@ from ops.core import retention
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.protocol import Event, Request
-from ops.core.release import CHANGING, DeployAction, DeployAnswer, DeployCall, Release
+from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, linking, sources, streaming
 from ops.node.fence import FenceRecord
 from ops.node.payload import Payload
 from ops.node.releases import Releases
 
 _HOOK_BYTES = 1 << 16
+_HOOK_PREFIX = "karafka-hook-"  # of a folder in shared/tmp
 
 
 def deploy(request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> DeployAnswer:
@@ -148,16 +150,20 @@ class _Step:
         import tempfile  # worth its 18 ms only here
 
         call = self._call
+        if not HOOK_FILE.fullmatch(call.name):
+            raise OpsError(f"{call.name!r} is no name of a hook")
         deadline = Deadline(call.timeout_seconds)
-        with tempfile.TemporaryDirectory(prefix="karafka-hook-") as folder:
+        place = self.releases.shared / "tmp"  # not /tmp, where programs may not be allowed to run
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_HOOK_PREFIX, dir=place) as folder:
             program = Path(folder) / call.name
             with program.open("wb") as file:
                 while part := self._payload.read(_HOOK_BYTES, deadline):
                     file.write(part)
             program.chmod(0o700)
-            place = self._release if self._release.is_dir() and call.release else self.releases.root
+            where = self._release if self._release.is_dir() and call.release else self.releases.root
             ended = self._run(
-                [str(program)], deadline.remaining, lambda line: self._tell("hook", line), directory=place,
+                [str(program)], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
                 env=building.environment(call.env),
             )  # fmt: skip
         ended.require(f"the hook {call.name} failed")
@@ -165,6 +171,8 @@ class _Step:
 
     def _cleanup(self) -> DeployAnswer:
         releases = self.releases
+        for folder in (releases.shared / "tmp").glob(f"{_HOOK_PREFIX}*"):  # of agents that were killed in a hook
+            shutil.rmtree(folder, ignore_errors=True)
         gone = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
         for name in gone:
             releases.remove(name)

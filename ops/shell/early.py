@@ -1,7 +1,8 @@
 """One look at the settings' file before the tasks are known: the stages it names are tasks themselves.
 
 Fabric and Invoke read -f only after they have parsed the tasks' names, and put values of the environment into place
-with conversions that end in a traceback; so both are looked at here first.
+with conversions that end in a traceback; so both are looked at here first. A key is text, whatever YAML 1.1 makes of
+it (`on` is true there): here, and where Fabric and Invoke read the same file after us.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ops.core.pipeline import may_ask
 
 SUFFIXES = ("yaml", "yml", "json")
 _ENVIRONMENT_PREFIX = "FABRIC_KARAFKA_"
+_TAG = "tag:yaml.org,2002:"
+_SCALAR_KEYS = {f"{_TAG}{kind}" for kind in ("str", "bool", "int", "float", "null", "timestamp", "value")}
 
 
 def at_work(program: str) -> bool:
@@ -56,10 +59,7 @@ def section(argv: Sequence[str], directory: Path) -> Mapping[str, Any] | None:
     SettingsError : the file is no YAML, or no mapping.
     """
     path = given_file(argv, directory) or project_file(directory, "fabfile")
-    own = None if path is None else section_of(path)
-    if own is not None:
-        _check_names(own, ("karafka",), {})
-    return own
+    return None if path is None else section_of(path)
 
 
 def given_file(argv: Sequence[str], directory: Path) -> Path | None:
@@ -87,7 +87,7 @@ def section_of(path: Path) -> Mapping[str, Any] | None:
 
     Raises
     ------
-    SettingsError : the file is no YAML, or no mapping.
+    SettingsError : the file is no YAML, no mapping, or has something in the section that Fabric could not take.
     """
     if path.suffix.lstrip(".") not in SUFFIXES:
         return None
@@ -95,7 +95,11 @@ def section_of(path: Path) -> Mapping[str, Any] | None:
     if found is not None and not isinstance(found, Mapping):
         raise SettingsError(f"expected a mapping, got {str(found)[:40]!r}", where=str(path))
     own = found.get("karafka") if found is not None else None
-    return own if isinstance(own, Mapping) else None
+    _check_values(own, "karafka", frozenset())
+    if not isinstance(own, Mapping):
+        return None
+    _check_names(own, ("karafka",), {})
+    return own
 
 
 def project_file(directory: Path, module: str) -> Path | None:
@@ -139,10 +143,25 @@ def check_environment(environ: Mapping[str, str]) -> None:
         from_environment(environ)
 
 
-def _check_names(inside: Mapping[Any, Any], path: tuple[str, ...], seen: dict[str, str]) -> None:
+def _check_values(value: Any, where: str, above: frozenset[int]) -> None:
+    """Refuse what is no text, number, truth value, list or mapping, and what contains itself."""
+    if isinstance(value, (Mapping, list)):
+        if id(value) in above:
+            raise SettingsError("it contains itself", where=where)
+        inside = above | {id(value)}
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if isinstance(value, Mapping) and not isinstance(key, str):
+                raise SettingsError(f"expected text for a key, got {key!r}", where=where, hint="put it in quotes")
+            _check_values(item, f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}", inside)
+    elif value is not None and not isinstance(value, (str, int, float)):
+        what = f"expected text, a number, true, false, a list or a mapping, got {type(value).__name__}: {value!s:.80}"
+        raise SettingsError(what, where=where, hint="put it in quotes")
+
+
+def _check_names(inside: Mapping[str, Any], path: tuple[str, ...], seen: dict[str, str]) -> None:
     """Refuse keys that would have the same name in the environment: Fabric ends in a traceback there."""
     for key, value in inside.items():
-        where = (*path, str(key))
+        where = (*path, key)
         if isinstance(value, Mapping):
             _check_names(value, where, seen)
             continue
@@ -160,8 +179,20 @@ def _read(path: Path) -> Any:
     from invoke import util
 
     yaml: Any = vars(util)["yaml"]  # the one that Fabric itself reads with
-
+    yaml.add_constructor(f"{_TAG}map", _mapping, Loader=yaml.SafeLoader)
     try:
         return yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, ValueError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
         raise SettingsError(" ".join(str(error).split()), where=str(path)) from None
+
+
+def _mapping(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
+    """Construct a mapping as PyYAML does, empty first as it may contain itself, but with keys as they are written."""
+    made: dict[Any, Any] = {}
+    yield made
+    loader.flatten_mapping(node)  # merges: <<
+    for key, value in node.value:
+        if key.tag in _SCALAR_KEYS:
+            made[key.value] = loader.construct_object(value)
+        else:  # it is refused here, by its line, or as no text
+            made.update(loader.construct_mapping(type(node)(node.tag, [(key, value)], node.start_mark)))
