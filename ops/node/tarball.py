@@ -50,12 +50,12 @@ class Tarball:
             archive = tarfile.TarFile(
                 fileobj=cast("Any", self._stream), mode="r", encoding="utf-8", errors="surrogateescape"
             )
-            while True:
-                member = archive.next()
-                if member is None:
-                    break
+            # one without members ends at its first block, which older Pythons would read once more
+            member = archive.next() if self._stream.block.strip(b"\0") else None
+            while member is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
                 yield member
+                member = archive.next()
         except _DAMAGED as error:
             raise self._damaged(error) from error
         if self._stream.block.strip(b"\0") or not self._stream.block:

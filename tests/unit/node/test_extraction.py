@@ -373,6 +373,16 @@ def test_headers_without_end_and_members_without_number_are_no_trouble(tmp_path:
     assert len([path for path in place.release.rglob("*") if path.is_file()]) == 1000
 
 
+def test_an_archive_without_members_is_an_empty_release_and_no_archive_is_none(tmp_path: Path) -> None:
+    # Given an archive of nothing, and nothing at all
+    place = Place(tmp_path)
+    place.unpack(pack())
+    # Then the one is whole, the other is refused
+    assert place.tree() == {}
+    with pytest.raises(OpsError, match=r"app\.tar cannot be unpacked"):
+        place.unpack(b"")
+
+
 def test_an_archive_is_unpacked_while_it_arrives(tmp_path: Path) -> None:
     # Given an archive of which the end has not arrived
     place = Place(tmp_path)
