@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,15 +20,10 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(autouse=True)
-def good(yard: Yard) -> Iterator[None]:
+def good(yard: Yard) -> None:
     """A release that works is there before each test; hooks and settings of a test are its own."""
-    yard.settings()
-    if not all(yard.current().values()):
-        yard.fab("deploy")
-    yield
-    yard.commit("good")
-    for path in (yard.folder / ".karafka/hooks").glob("*"):
-        path.unlink()
+    yard.tidy()
+    yard.working()
 
 
 def releases(yard: Yard) -> dict[str, list[str]]:
@@ -38,7 +33,10 @@ def releases(yard: Yard) -> dict[str, list[str]]:
 def test_a_bad_release_is_rolled_back_or_left_with_the_two_commands_that_follow(yard: Yard) -> None:
     # Given releases that work, and one that exits at once
     first = yard.only()
-    yard.commit("good")
+    for root in yard.hosts.values():
+        for path in (root / "releases").iterdir():
+            if path.name != first:
+                shutil.rmtree(path)
     yard.fab("deploy")
     good = yard.only()
     yard.commit("exit")

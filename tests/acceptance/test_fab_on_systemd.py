@@ -107,7 +107,7 @@ def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: MakeU
 
 def test_the_journal_is_followed_and_nobody_is_left_listening(unit_shop: MakeUnitShop) -> None:
     # Given processes that systemd keeps
-    stage = unit_shop("shop", "root")
+    stage = unit_shop("heard", "root")
     stage.fab("karafka.install")
     stage.fab("karafka.start")
     stage.say("one")

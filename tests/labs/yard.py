@@ -38,10 +38,8 @@ class Yard:
         self.source = folder / "source"
         self.hosts = {one.name: one.files.deploy_to for one in fleet.hosts}
         self.source.mkdir(parents=True)
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
         self.git("init", "--quiet", "--initial-branch", "main")
-        self.commit("first")
-        self.settings()
+        self.tidy()
 
     def settings(self, **more: Any) -> None:
         """Write the settings: no build step unless the test says so."""
@@ -67,6 +65,14 @@ class Yard:
         keys = {"look_for_keys": False, "allow_agent": False, "key_filename": [str(self.fleet.key)]}
         data = {"load_ssh_configs": False, "connect_kwargs": keys, "karafka": karafka}
         (self.folder / "fabric.json").write_text(json.dumps(data))
+
+    def tidy(self) -> None:
+        """Make the project as it is for every test: settings, tasks, no hooks, a source that works."""
+        self.settings()
+        (self.folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        for path in (self.folder / ".karafka/hooks").glob("*"):
+            path.unlink()
+        self.commit("good")
 
     def git(self, *words: str) -> str:
         """Run git in the source."""
@@ -116,12 +122,24 @@ class Yard:
         return {name: link.readlink().name if link.is_symlink() else "" for name, link in links.items()}
 
     def running(self) -> dict[str, str]:
-        """Give the release that the living process of each host works in."""
-        pids = {
-            name: int((root / "shared/tmp/pids/karafka-0.pid").read_text().split()[0])
-            for name, root in self.hosts.items()
-        }
-        return {name: Path(f"/proc/{pid}/cwd").resolve(strict=True).name for name, pid in pids.items()}
+        """Give the release that the living process of each host works in; empty for none."""
+        found = {}
+        for name, root in self.hosts.items():
+            pidfile = root / "shared/tmp/pids/karafka-0.pid"
+            place = Path(f"/proc/{pidfile.read_text().split()[0]}/cwd") if pidfile.exists() else None
+            found[name] = place.resolve(strict=True).name if place else ""
+        return found
+
+    def working(self) -> str:
+        """Deploy, unless one release is current and works everywhere; gives it."""
+        if not self.agrees():
+            self.fab("deploy")
+        return self.only()
+
+    def agrees(self) -> bool:
+        """Whether one release is current and works everywhere."""
+        found = {*self.current().values(), *self.running().values()}
+        return len(found) == 1 and "" not in found
 
     def only(self) -> str:
         """Give the one release that is current and works everywhere."""
