@@ -12,3 +12,6 @@ NEWEST: Final = (3, 14)
 
 OLDEST: Final = (3, 11)
 """Of everything else: the operator's part, the consumer framework, the apps."""
+
+NEWEST: Final = (3, 14)
+"""The newest that is promised."""

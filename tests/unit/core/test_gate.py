@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Optional
 
 import pytest
 
@@ -15,7 +16,7 @@ from ops.core.states import State
 from ops.core.verdict import Cause, Judgement, Verdict
 
 TOPIC = "orders"
-Offsets = tuple[int | None, int | None]
+Offsets = tuple[Optional[int], Optional[int]]
 
 
 def member(instance: str | None, *numbers: int, topics: tuple[str, ...] = (TOPIC,), id: str = "") -> Member:

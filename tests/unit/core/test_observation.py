@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 from ops.core.advance import STALLED_SECONDS
 from ops.core.cluster import CLASSIC, Group, Member, Partition, Progress
@@ -36,7 +36,7 @@ def host(name: str, *numbers: int, state: State = State.RUNNING, **consumer: Any
     return HostReport(name, (report,), {"karafka-0": instance}, {"karafka-0": ("g",)}, current_release="20")
 
 
-Offsets = dict[int, tuple[int | None, int]]
+Offsets = dict[int, tuple[Optional[int], int]]
 
 
 def group(*members: tuple[str | None, tuple[int, ...]], offsets: Offsets | None = None) -> Group:
