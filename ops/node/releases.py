@@ -113,9 +113,12 @@ class Releases:
             raise OpsError(f"release {name} is not there, or not whole", where=str(self.folder))
         before = self.current()
         if before != name:
-            back = bool(release.published_at) and name < before
-            good = before if before and self.get(before).good else retention.previous_of(self.all(), before)
-            previous = release.previous if back else good
+            if name >= before:
+                previous = before if before and self.get(before).good else retention.previous_of(self.all(), before)
+            elif release.published_at:
+                previous = release.previous
+            else:  # gone back to one that nobody here has published, as Capistrano's: never to what is left
+                previous = retention.previous_of(self.all(), name)
             self.note(
                 replace(release, state=ReleaseState.WHOLE, reason="", previous=previous, published_at=time.time())
             )

@@ -21,7 +21,7 @@ from ops.fleet.deploy.outcome import Aftermath, Ending, Restart, Restarted
 from ops.fleet.deploy.work import Work
 from ops.fleet.inherited_lease import text_of
 from ops.fleet.report import INTERRUPTED
-from ops.fleet.transport import Target
+from ops.fleet.transport import HungError, Target
 from ops.fleet.transport.local import LocalTransport
 
 # The two outputs of an executable as one, in their order, whatever it is.
@@ -148,11 +148,15 @@ class Execution:
         assert hook.path is not None
         listener = _Lines(lambda line: self._fleet.narrator.tell(Output(hook.name, line)))
         seconds = self._fleet.settings.hook_timeout_seconds
-        with environment(self._facts().variables(hook)):
-            end = LocalTransport().execute(
-                Target("this machine", ""), (*_SHELL, str(self._directory), str(hook.path.resolve())), b"",
-                listener.feed, Deadline(seconds),
-            )  # fmt: skip
+        try:
+            with environment(self._facts().variables(hook)):
+                end = LocalTransport().execute(
+                    Target("this machine", ""), (*_SHELL, str(self._directory), str(hook.path.resolve())), b"",
+                    listener.feed, Deadline(seconds),
+                )  # fmt: skip
+        except HungError:
+            what = f"the hook {hook.name} had not ended after {seconds:g} s{listener.tail()}"
+            raise OpsError(what, hint="hook_timeout_seconds is how long it may take") from None
         listener.feed(b"\n")
         if end.code:
             raise OpsError(f"the hook {hook.name} exited with {end.code}{listener.tail()}")
