@@ -56,7 +56,8 @@ def build(
 def environment(env: Mapping[str, str]) -> dict[str, str]:
     """Give the environment of a build: the agent's own, less what is its interpreter's, and what the settings say."""
     own = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    return {**own, "PYTHONUNBUFFERED": "1", **env}
+    # An archive may bring a .venv of its own: uv makes another one only if it is told so
+    return {**own, "PYTHONUNBUFFERED": "1", "UV_VENV_CLEAR": "1", **env}
 
 
 def python() -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from ops.core import pidfile
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.fleet.tasks import namespace as fab_tasks
+from ops.sandbox.census import end_all, guard
+from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
 from ops.tasks import namespace as inv_tasks
+from tests.labs.in_process import fab
+from tests.labs.yard import Yard
 
-Yard = Any
 TESTS = Path(__file__).parents[1]
 PROJECT = TESTS.parent
 BIN = Path(sys.executable).parent
@@ -32,6 +36,7 @@ BIN = Path(sys.executable).parent
 # -- what is typed at all
 
 
+@cache
 def typed_words() -> list[set[str]]:
     """Return the words of all texts of each test module."""
     found = []
@@ -44,16 +49,10 @@ def typed_words() -> list[set[str]]:
 def commands(tasks: Collection) -> Iterator[tuple[set[str], list[str]]]:
     """Give the names that each task is typed by, and its flags."""
     for name, aliases in tasks.task_names.items():
-        by_default = (
-            {name.split(".")[0]} if tasks.collections.get(name.split(".")[0]) and _default(tasks, name) else set()
-        )
+        collection, _, task = name.rpartition(".")
+        by_default = {collection} if collection and tasks.collections[collection].default == task else set()
         flags = [f"--{one.name.replace('_', '-')}" for one in tasks[name].get_arguments() if not one.positional]
         yield {name, *aliases, *by_default}, flags
-
-
-def _default(tasks: Collection, name: str) -> bool:
-    collection, _, task = name.partition(".")
-    return tasks.collections[collection].default == task
 
 
 @pytest.mark.parametrize("tasks", [fab_tasks, inv_tasks], ids=["fab", "inv"])
@@ -72,17 +71,41 @@ def test_every_task_is_typed_by_a_test_and_every_flag_by_one_that_types_its_task
 # -- fab
 
 
-@pytest.fixture(autouse=True)
-def quick(yard: Yard) -> None:
-    """Releases alone: nothing is restarted, unless a test says so."""
-    yard.settings(default_hooks=False)
+class Grounds(Yard):
+    """A project whose releases restart nothing, and whose commands need no process of their own."""
+
+    def settings(self, **more: Any) -> None:
+        """Write the settings."""
+        super().settings(**{"default_hooks": False, **more})
+
+    def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return fab(self.folder, *arguments, code=code)
+
+
+@pytest.fixture(scope="module")
+def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Grounds]:
+    """A project of three hosts that nothing was deployed to, for this module."""
+    directory = tmp_path_factory.mktemp("grounds")
+    fleet = LocalFleet(directory / "fleet", 3)
+    fleet.start()
+    guard(fleet.directory, run_owner)
+    yield Grounds(directory / "project", fleet)
+    end_all(fleet.directory, timeout_seconds=0)
+
+
+@pytest.fixture
+def yard(grounds: Grounds) -> Grounds:
+    """The same, by its own settings."""
+    grounds.settings()
+    return grounds
 
 
 def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_check_says_what_a_deploy_would_take_and_moves_nothing(yard: Yard) -> None:
+def test_a_check_says_what_a_deploy_would_take_and_moves_nothing(yard: Grounds) -> None:
     # Given hosts that nothing was deployed to
     sha = yard.git("rev-parse", "HEAD")
     # When it is looked whether a deploy could begin
@@ -105,7 +128,7 @@ def test_a_check_says_what_a_deploy_would_take_and_moves_nothing(yard: Yard) -> 
     assert "'nowhere' is no branch, tag or commit of the repository" in refused.stderr
 
 
-def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Yard) -> None:
+def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Grounds) -> None:
     # Given a branch and a tag beside the main branch
     first = yard.git("rev-parse", "HEAD")
     yard.git("tag", "v1.0")
@@ -127,7 +150,7 @@ def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Yard) -> None:
         assert yard.current() == before
 
 
-def test_a_rollback_goes_to_the_release_that_is_named(yard: Yard) -> None:
+def test_a_rollback_goes_to_the_release_that_is_named(yard: Grounds) -> None:
     # Given a host with three releases
     releases = sorted(path.name for path in (yard.hosts["host1"] / "releases").iterdir())
     assert len(releases) >= 3
@@ -151,13 +174,13 @@ def test_a_rollback_goes_to_the_release_that_is_named(yard: Yard) -> None:
     assert found["hosts"]["host1"]["current"] == releases[0]
 
 
-def test_a_cleanup_keeps_as_many_good_releases_as_the_settings_say(yard: Yard) -> None:
+def test_a_cleanup_keeps_as_many_good_releases_as_the_settings_say(yard: Grounds) -> None:
     # Given two hosts with five releases
     only = ("--hosts", "host2,host3")
     for _ in range(5):
         yard.fab("deploy", *only)
     # When old ones are removed on one of them
-    yard.settings(default_hooks=False, keep_releases=2)
+    yard.settings(keep_releases=2)
     told = events(yard.fab("deploy.cleanup", "--hosts", "host2", "--json", "--lock-wait", "5").stdout)
     # Then two are left there, current among them, and the other one has all
     left = {name: sorted(one.name for one in (root / "releases").iterdir()) for name, root in yard.hosts.items()}
@@ -170,14 +193,14 @@ def test_a_cleanup_keeps_as_many_good_releases_as_the_settings_say(yard: Yard) -
     assert (len(left), left[-1]) == (2, yard.current()["host3"])
 
 
-def test_plain_processes_start_with_their_hosts_by_nobody_and_that_is_said(yard: Yard) -> None:
+def test_plain_processes_start_with_their_hosts_by_nobody_and_that_is_said(yard: Grounds) -> None:
     for task in ("karafka.enable", "karafka.disable"):
         refused = yard.fab(task, "--hosts", "host1", "--json", "--lock-wait", "1", code=2)
         assert "started by nobody when their host boots" in refused.stderr
         assert "fab karafka.migrate systemd" in refused.stderr
 
 
-def test_a_plan_is_for_those_who_are_named_and_touches_nothing(yard: Yard) -> None:
+def test_a_plan_is_for_those_who_are_named_and_touches_nothing(yard: Grounds) -> None:
     # Given hosts of two roles
     roles = {"host1": ["karafka"], "host2": ["karafka", "karafka_big"], "host3": ["karafka_big"]}
     yard.settings(role=["karafka", "karafka_big"], stages={"test": {"hosts": places(yard, roles)}})
@@ -192,7 +215,7 @@ def test_a_plan_is_for_those_who_are_named_and_touches_nothing(yard: Yard) -> No
     assert "karafka_big-0" in plan
 
 
-def places(yard: Yard, roles: dict[str, list[str]]) -> list[dict[str, Any]]:
+def places(yard: Grounds, roles: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Return the hosts of the settings, with roles."""
     hosts = {one.name: one.files for one in yard.fleet.hosts}
     return [
@@ -205,10 +228,10 @@ def names(plan: Any) -> Iterator[tuple[str, str]]:
     """Find the processes of a plan."""
     for batch in plan["batches"]:
         for action in batch:
-            yield from ((action["host"], one) for one in action["processes"])
+            yield from ((action["host"], one["name"]) for one in action["processes"])
 
 
-def test_a_time_to_wait_for_a_lease_is_refused_where_it_is_none(yard: Yard) -> None:
+def test_a_time_to_wait_for_a_lease_is_refused_where_it_is_none(yard: Grounds) -> None:
     only = ("--hosts", "host1")
     for task in (
         ("karafka.install", *only),
