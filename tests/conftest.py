@@ -5,10 +5,9 @@ Read by the oldest interpreter of a host too, with nothing installed but what th
 
 from __future__ import annotations
 
-import getpass
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -83,11 +82,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"pytest-xdist keeps tests that share a fleet apart, {apart[0]} for one: see pyproject")
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove pytest's own folder of all runs, where no run has left anything in it."""
-    if not hasattr(config, "workerinput"):
-        with suppress(OSError):
-            Path(tempfile.gettempdir(), f"pytest-of-{getpass.getuser()}").rmdir()
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove the folder of a run in which all went well: a newcomer's two commands leave nothing behind."""
+    config = session.config
+    if exitstatus == pytest.ExitCode.OK and not hasattr(config, "workerinput") and not config.getoption("basetemp"):
+        folder: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        shutil.rmtree(folder)
+        with suppress(OSError):  # other runs have left something in the folder of all runs
+            (folder.parent / "pytest-current").unlink(missing_ok=True)
+            folder.parent.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -23,30 +23,23 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from ops.core.errors import OpsError
+from ops.node.archive_paths import Parts, RefusedError, encoded, parts_of, shown_name, stays
 from ops.node.tarball import Readable, Tarball
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PUBLIC, _PRIVATE, _EXECUTABLE = 0o644, 0o600, 0o755
 _DEEPEST = 100  # folders below each other: removing a release holds a descriptor for each
-_LINKS_FOLLOWED = 40  # the kernel goes no further
-_SHOWN_CHARACTERS = 120
 _KINDS = {
     tarfile.CHRTYPE: "a character device",
     tarfile.BLKTYPE: "a block device",
     tarfile.FIFOTYPE: "a fifo",
 }
-
-Parts = tuple[bytes, ...]  # a path below the release
-
-
-class _RefusedError(Exception):
-    """What a member must not do."""
 
 
 def unpack(source: Readable, name: str, release: Path, root: Path) -> None:
@@ -67,7 +60,7 @@ def unpack(source: Readable, name: str, release: Path, root: Path) -> None:
         try:
             for member in tarball.members():
                 tree.take(member, tarball)
-        except _RefusedError as why:
+        except RefusedError as why:
             raise OpsError(f"{name} cannot be unpacked: {_shown(member)} {why}") from None
         except OSError as error:
             what = error.strerror or str(error)
@@ -75,9 +68,8 @@ def unpack(source: Readable, name: str, release: Path, root: Path) -> None:
         stray = tree.stray()
         if stray is not None:
             path, target = stray
-            raise OpsError(
-                f"{name} cannot be unpacked: {_text(path)} is a link to {_text(target)}, which leads out of the release"
-            )
+            what = f"{shown_name(path)} is a link to {shown_name(target)}, which leads out of the release"
+            raise OpsError(f"{name} cannot be unpacked: {what}")
 
 
 def write(parts: Iterable[bytes], name: str, release: Path, root: Path) -> None:
@@ -90,7 +82,7 @@ def write(parts: Iterable[bytes], name: str, release: Path, root: Path) -> None:
     with Tree(release, root) as tree:
         try:
             tree.file((os.fsencode(name),), ((None, part) for part in parts))
-        except _RefusedError as why:
+        except RefusedError as why:
             raise OpsError(f"{name!r} {why}", where=str(release)) from None
 
 
@@ -115,23 +107,23 @@ class Tree:
 
     def take(self, member: tarfile.TarInfo, tarball: Tarball) -> None:
         """Put one member in its place."""
-        path = _parts(member.name)
+        path = parts_of(member.name)
         if member.isdir():
             self._folder(path)
         elif not path:
-            raise _RefusedError("would take the place of the release's folder itself")
+            raise RefusedError("would take the place of the release's folder itself")
         elif member.isreg():
             if member.name.endswith("/"):
-                raise _RefusedError("is a file by the name of a folder")
+                raise RefusedError("is a file by the name of a folder")
             size = member.size if member.sparse is not None else None
             executable = bool(member.mode & stat.S_IXUSR)
             self.file(path, tarball.content(member), executable=executable, size=size, at=member.mtime)
         elif member.issym():
-            self._link(path, _encoded(member.linkname))
+            self._link(path, encoded(member.linkname))
         elif member.islnk():
-            self._hard_link(path, _parts(member.linkname))
+            self._hard_link(path, parts_of(member.linkname))
         else:
-            raise _RefusedError(f"is {_KINDS.get(member.type, f'of the unknown kind {member.type!r}')}")
+            raise RefusedError(f"is {_KINDS.get(member.type, f'of the unknown kind {member.type!r}')}")
 
     def file(
         self,
@@ -176,7 +168,7 @@ class Tree:
     def stray(self) -> tuple[bytes, bytes] | None:
         """Return the first link that leads out of the release, and its target; None where none does."""
         for path, target in self._links.items():
-            if not _stays(path, self._links, self._root):
+            if not stays(path, self._links, self._root):
                 return b"/".join(path), target
         return None
 
@@ -191,7 +183,7 @@ class Tree:
 
     def _link(self, path: Parts, target: bytes) -> None:
         if not target:
-            raise _RefusedError("is a link to nothing")
+            raise RefusedError("is a link to nothing")
         folder, name = self._enter(path[:-1]), path[-1]
         try:
             os.symlink(target, name, dir_fd=folder)
@@ -208,7 +200,7 @@ class Tree:
         if source in self._links:  # the same link in another folder would mean something else: made, and judged, anew
             self._link(path, self._links[source])
             return
-        no_file = _RefusedError(f"is a hard link to {_text(b'/'.join(source))}, which is no file before it")
+        no_file = RefusedError(f"is a hard link to {shown_name(b'/'.join(source))}, which is no file before it")
         if not source:
             raise no_file
         origin = os.dup(self._enter(source[:-1]))
@@ -228,7 +220,7 @@ class Tree:
     def _enter(self, folder: Parts) -> int:
         """Return the descriptor of a folder below the release, made where it is not there; through no link."""
         if len(folder) > _DEEPEST:
-            raise _RefusedError(f"lies below more than {_DEEPEST} folders")
+            raise RefusedError(f"lies below more than {_DEEPEST} folders")
         while self._path != list(folder[: len(self._path)]):
             self._path.pop()
             os.close(self._open.pop())
@@ -248,7 +240,7 @@ class Tree:
             return made
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                raise _RefusedError(f"lies below {_text(name)}, which is a link or a file") from None
+                raise RefusedError(f"lies below {shown_name(name)}, which is a link or a file") from None
             raise
 
     def _clear(self, folder: int, path: Parts) -> None:
@@ -261,7 +253,7 @@ class Tree:
             try:
                 os.rmdir(path[-1], dir_fd=folder)
             except OSError:
-                raise _RefusedError("would take the place of a folder that is not empty") from None
+                raise RefusedError("would take the place of a folder that is not empty") from None
         self._links.pop(path, None)
 
     def _give(self, descriptor: int) -> None:
@@ -269,62 +261,5 @@ class Tree:
             os.fchown(descriptor, *self._owner)
 
 
-def _stays(path: Parts, links: Mapping[Parts, bytes], root: bytes) -> bool:
-    """Whether a link, followed as the kernel would, is within the release at every step.
-
-    What is not there counts as a folder: something may be made there later.
-    """
-    base = [part for part in root.split(b"/") if part]
-    here: list[bytes] = list(path[:-1])
-    todo = [path[-1]]  # the last one is the next one
-    followed = 0
-    while todo:
-        name = todo.pop()
-        if name == b"..":
-            if not here:
-                return False
-            here.pop()
-            continue
-        # a circle leads nowhere; what would come behind it is judged all the same
-        target = links.get((*here, name)) if followed < _LINKS_FOLLOWED else None
-        if target is None:
-            here.append(name)
-            continue
-        followed += 1
-        steps = [part for part in target.split(b"/") if part not in (b"", b".")]
-        if target.startswith(b"/"):
-            if steps[: len(base)] != base:
-                return False
-            here, steps = [], steps[len(base) :]
-        todo.extend(reversed(steps))
-    return True
-
-
-def _parts(name: str) -> Parts:
-    """Return a member's name as a path below the release; none for the release itself."""
-    raw = _encoded(name)
-    if raw.startswith(b"/"):
-        raise _RefusedError("has an absolute name")
-    path = tuple(part for part in raw.split(b"/") if part not in (b"", b"."))
-    if b".." in path:
-        raise _RefusedError("has a name that leads out of its folder")
-    if not raw:
-        raise _RefusedError("has no name")
-    return path
-
-
-def _encoded(name: str) -> bytes:
-    raw = name.encode("utf-8", "surrogateescape")
-    if b"\0" in raw:
-        raise _RefusedError("has a zero byte in its name")
-    return raw
-
-
 def _shown(member: tarfile.TarInfo | None) -> str:
-    return "it" if member is None else _text(member.name.encode("utf-8", "surrogateescape"))
-
-
-def _text(raw: bytes) -> str:
-    """Return a name as it can be shown: nothing of it steers a terminal, and a long one is cut."""
-    text = raw.decode("utf-8", "backslashreplace")
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")
+    return "it" if member is None else shown_name(member.name.encode("utf-8", "surrogateescape"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 
 from ops.core.errors import ExitCode, UsageError
 from ops.core.needs import EXTRAS, MissingExtraError, extras_named, require, require_linux

@@ -1,0 +1,72 @@
+"""Names and links of an archive, judged before anything is made of them: nothing of a file system is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LINKS_FOLLOWED = 40  # the kernel goes no further
+_SHOWN_CHARACTERS = 120
+
+Parts = tuple[bytes, ...]
+"""A path below the release."""
+
+
+class RefusedError(Exception):
+    """What a member must not do."""
+
+
+def stays(path: Parts, links: Mapping[Parts, bytes], root: bytes) -> bool:
+    """Whether a link, followed as the kernel would, is within the release at every step.
+
+    What is not there counts as a folder: something may be made there later.
+    """
+    base = [part for part in root.split(b"/") if part]
+    here: list[bytes] = list(path[:-1])
+    todo = [path[-1]]  # the last one is the next one
+    followed = 0
+    while todo:
+        name = todo.pop()
+        if name == b"..":
+            if not here:
+                return False
+            here.pop()
+            continue
+        # a circle leads nowhere; what would come behind it is judged all the same
+        target = links.get((*here, name)) if followed < _LINKS_FOLLOWED else None
+        if target is None:
+            here.append(name)
+            continue
+        followed += 1
+        steps = [part for part in target.split(b"/") if part not in (b"", b".")]
+        if target.startswith(b"/"):
+            if steps[: len(base)] != base:
+                return False
+            here, steps = [], steps[len(base) :]
+        todo.extend(reversed(steps))
+    return True
+
+
+def parts_of(name: str) -> Parts:
+    """Return a member's name as a path below the release; none for the release itself."""
+    raw = encoded(name)
+    if raw.startswith(b"/"):
+        raise RefusedError("has an absolute name")
+    path = tuple(part for part in raw.split(b"/") if part not in (b"", b"."))
+    if b".." in path:
+        raise RefusedError("has a name that leads out of its folder")
+    if not raw:
+        raise RefusedError("has no name")
+    return path
+
+
+def encoded(name: str) -> bytes:
+    raw = name.encode("utf-8", "surrogateescape")
+    if b"\0" in raw:
+        raise RefusedError("has a zero byte in its name")
+    return raw
+
+
+def shown_name(raw: bytes) -> str:
+    """Return a name as it can be shown: nothing of it steers a terminal, and a long one is cut."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")
