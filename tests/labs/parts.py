@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ import pytest
 
 INSTALL = "sudo .ci/install"
 AS_ROOT = "sudo make test"
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"))
+_PATH = os.pathsep.join(
+    (sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin")
+)
 _MARK = "left out: "
 
 
@@ -39,7 +42,7 @@ class Part:
 
 
 def find(program: str) -> str | None:
-    """Return the path of a program, also of one that is for administrators."""
+    """Return the path of a program, also of one of this environment or for administrators."""
     return shutil.which(program, path=_PATH)
 
 
@@ -75,10 +78,11 @@ SSH = Part("OpenSSH's client", _programs("ssh", "ssh-keygen", "ssh-keyscan"))
 SYSTEMD_ANALYZE = Part("systemd-analyze", _programs("systemd-analyze"))
 VISUDO = Part("visudo", _programs("visudo"))
 LOGROTATE = Part("logrotate", _programs("logrotate"))
+ACTIONLINT = Part("actionlint", _programs("actionlint"), ("make actionlint",))
 GIT = Part("git", _programs("git"), ("sudo apt-get install git",))
 NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
 AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
-PARTS = (SYSTEMD_HOST, SSHD, SSH, SYSTEMD_ANALYZE, VISUDO, LOGROTATE, GIT, NAMESPACES, AUTOGROUP)
+PARTS = (SYSTEMD_HOST, SSHD, SSH, SYSTEMD_ANALYZE, VISUDO, LOGROTATE, ACTIONLINT, GIT, NAMESPACES, AUTOGROUP)
 
 
 def needs(*parts: Part) -> pytest.MarkDecorator:

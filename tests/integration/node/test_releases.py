@@ -21,6 +21,7 @@ from ops.core.deadline import Deadline
 from ops.core.lease import Fence
 from ops.core.protocol import Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall, Release, ReleaseState
+from ops.core.retention import previous_of
 from ops.node.releases import Releases
 
 AGENT = (sys.executable, "-P", "-m", "ops.node")
@@ -215,3 +216,17 @@ def test_a_way_back_leads_to_what_was_current_before(place: Place) -> None:
         assert "20260101000002" in place.names()
         process.kill()
     assert Release("20250101000000") in place.releases.all()
+
+
+def test_the_way_back_past_a_release_that_nobody_here_has_published_never_leads_to_what_was_left(place: Place) -> None:
+    # Given two releases of another tool's, without records, and one of our own after them
+    for name in ("20260101000001", "20260101000002"):
+        (place.root / "releases" / name).mkdir(parents=True)
+    place.update("20260101000003", b"three")
+    (place.root / "current").symlink_to("releases/20260101000002")
+    place.ask(DeployAction.PUBLISH, "20260101000003")
+    # When it is gone back from
+    place.releases.publish("20260101000002", leaving="20260101000003", reason="rolled back")
+    # Then the next way back is theirs, too
+    assert place.releases.get("20260101000002").previous == "20260101000001"
+    assert previous_of(place.releases.all(), "20260101000002") == "20260101000001"
