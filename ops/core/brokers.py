@@ -133,7 +133,7 @@ class Brokers:
 
         if not deadline.poll(accepted, every=_RETRY_SECONDS):
             raise UnreachableError(
-                f"no broker answered within {timeout_seconds:g} s: {_listed(problems)}",
+                f"no broker answered within {timeout_seconds:.3g} s: {_listed(problems)}",
                 where=VARIABLE,
                 hint="check the addresses and that the brokers run",
             )
