@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ops.node.logfile import LogFile, not_older, seconds_of
 
@@ -55,6 +60,34 @@ def test_a_log_may_come_later(tmp_path: Path) -> None:
     append(tmp_path / "log", "one\n")
     assert log.more() == ["one"]
     log.close()
+
+
+ZONES = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(
+    at=st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=ZONES),
+    between=st.sampled_from("T "),
+    mark=st.sampled_from(".,"),
+    digits=st.integers(0, 6),
+    colon=st.sampled_from(["", ":"]),
+    blank=st.sampled_from(["", " "]),
+)
+def test_a_time_is_read_in_every_form_that_loggers_write(
+    at: datetime, between: str, mark: str, digits: int, colon: str, blank: str
+) -> None:
+    # Given a line that begins with a time: some digits of the second, a zone with or without colon and blank
+    fraction = f"{at.microsecond:06}"[:digits]
+    offset = at.strftime("%z")
+    zone = f"{blank}{offset[:3]}{colon}{offset[3:]}"
+    line = f"{at.strftime(f'%Y-%m-%d{between}%H:%M:%S')}{mark + fraction if digits else ''}{zone} text"
+    # When it is read
+    # Then it is that time, on every interpreter
+    meant = at.replace(microsecond=int(f"{fraction:0<6}"))
+    assert seconds_of(line) == pytest.approx(meant.timestamp(), abs=1e-6)
+    # And without an offset, Z is UTC
+    if not at.utcoffset():
+        assert seconds_of(line.replace(zone, f"{blank}Z")) == seconds_of(line)
 
 
 def test_lines_without_a_time_are_as_old_as_the_one_before() -> None:
