@@ -45,11 +45,9 @@ soak: setup
 interpreters: setup
 	$(BIN)/python -m tests.interpreters
 
+# Through every process that tests start, also over SSH.
 coverage: setup
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/python -m tests.labs.measured $(SIDE_BY_SIDE)
 
 lint: setup
 	$(BIN)/ruff check

@@ -19,6 +19,7 @@ from ops.fleet.setup import remote
 from ops.fleet.setup.opening import PLACES
 from ops.fleet.setup.wheel import own_wheel
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.parts import TCSH, find, needs
 from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
@@ -196,12 +197,11 @@ def test_a_wheelhouse_without_a_requirement_is_refused_before_any_host_is_reache
     assert not (host / "shared").exists()
 
 
+@needs(TCSH)
 @pytest.mark.timeout(300)
 def test_a_host_with_csh_and_an_odd_folder_is_set_up_and_does_what_it_is_asked(fresh: Fresh, wheelhouse: Path) -> None:
     # Given a host whose users log in by tcsh, which sets the window's title without a line end
-    tcsh = shutil.which("tcsh")
-    if tcsh is None and not os.environ.get("CI"):
-        pytest.skip("tcsh is not installed: apt-get install tcsh")
+    tcsh = find("tcsh")
     assert tcsh is not None
     fresh.log_in_by(tcsh, ".tcshrc", f"printf '{TITLE}'\n")
     # And an application whose folder has all that shells read in their own ways

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ from ops.core.identity import Identity
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
+from tests.labs.parts import CAPISTRANO, require
 from tests.labs.yard import Yard
 
 CAPFILE = """
@@ -56,10 +56,7 @@ class Taken(Yard):
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Taken]:
     """A host that Capistrano deployed three releases to."""
-    if shutil.which("cap") is None:
-        if "CI" in os.environ:
-            pytest.fail("Capistrano is not installed: apt-get install capistrano")
-        pytest.skip("Capistrano is not installed: apt-get install capistrano; in CI this fails")
+    require(CAPISTRANO)
     directory = tmp_path_factory.mktemp("taken")
     fleet = LocalFleet(directory / "fleet", 1)
     fleet.start()

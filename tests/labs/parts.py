@@ -79,10 +79,25 @@ SYSTEMD_ANALYZE = Part("systemd-analyze", _programs("systemd-analyze"))
 VISUDO = Part("visudo", _programs("visudo"))
 LOGROTATE = Part("logrotate", _programs("logrotate"))
 ACTIONLINT = Part("actionlint", _programs("actionlint"), ("make actionlint",))
+TCSH = Part("tcsh", _programs("tcsh"))
+CAPISTRANO = Part("Capistrano", _programs("cap"))
 GIT = Part("git", _programs("git"), ("sudo apt-get install git",))
 NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
 AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
-PARTS = (SYSTEMD_HOST, SSHD, SSH, SYSTEMD_ANALYZE, VISUDO, LOGROTATE, ACTIONLINT, GIT, NAMESPACES, AUTOGROUP)
+PARTS = (
+    SYSTEMD_HOST,
+    SSHD,
+    SSH,
+    SYSTEMD_ANALYZE,
+    VISUDO,
+    LOGROTATE,
+    ACTIONLINT,
+    TCSH,
+    CAPISTRANO,
+    GIT,
+    NAMESPACES,
+    AUTOGROUP,
+)
 
 
 def needs(*parts: Part) -> pytest.MarkDecorator:

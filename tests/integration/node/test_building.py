@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,6 +15,7 @@ import pytest
 from ops.core.errors import OpsError
 from ops.node.building import build, environment
 from ops.node.streaming import run
+from tests.labs.parts import find
 
 SECONDS = 120.0
 
@@ -113,11 +113,8 @@ def test_a_build_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def uv() -> str:
     """uv, as the project's extra `dev` brings it."""
-    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if found is None:
-        if "CI" in os.environ:
-            pytest.fail("uv is not installed: pip install uv")
-        pytest.skip("uv is not installed: pip install uv; in CI this fails")
+    found = find("uv")
+    assert found is not None
     return found
 
 

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ops.fleet.transport.quoting import line_of
+from tests.labs.parts import TCSH, find, require
 
 SHELLS = ("sh", "bash", "tcsh", *(one for one in ("dash", "zsh", "csh", "fish") if shutil.which(one)))
 PRINTF = "/usr/bin/printf"
@@ -33,9 +34,9 @@ def read_by(shell: str, command: list[str]) -> list[str]:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_command_reaches_the_program_as_it_is_whatever_the_log_in_shell(shell: str) -> None:
     # Given a log-in shell
-    path = shutil.which(shell)
-    if path is None and not os.environ.get("CI"):
-        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    if shell == "tcsh":
+        require(TCSH)
+    path = find(shell)
     assert path is not None, f"{shell} is not installed"
 
     @settings(max_examples=25, deadline=None, database=None)
