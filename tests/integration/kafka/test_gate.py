@@ -271,7 +271,7 @@ def _command(question: Question) -> tuple[int, list[Judgement | Answer]]:
         check=False,
     )
     assert done.stderr == ""
-    assert all(json.loads(line)["kind"] in ("judgement", "answer") for line in done.stdout.splitlines())
+    assert all(json.loads(line)["kind"] in ("judgement", "answer") for line in done.stdout.splitlines() if line)
     return done.returncode, [decode_line(line) for line in done.stdout.splitlines() if line]
 
 
