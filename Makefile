@@ -43,7 +43,7 @@ soak: setup
 
 # The suites on every interpreter that the machine has: 3.9 and later for what runs on hosts, 3.11 and later for all.
 interpreters: setup
-	$(BIN)/python -m tests.interpreters
+	$(BIN)/python -m tests.interpreters --jobs 2
 
 # Through every process that tests start, also over SSH.
 coverage: setup
@@ -71,4 +71,4 @@ picture: setup
 	$(BIN)/inv sandbox.demo --picture docs/pictures
 
 clean:
-	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venvs .peers .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

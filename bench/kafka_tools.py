@@ -39,7 +39,7 @@ def _jars() -> Path:
         import requests
         from jgo.maven import MavenContext, PythonResolver
     except ImportError as error:
-        raise OpsError(f"{error.name} is not installed", hint="pip install 'karafka-ops[sandbox]'") from error
+        raise OpsError(f"{error.name} is not installed", hint="in a checkout: pip install '.[sandbox]'") from error
     try:
         resolver = PythonResolver()
         maven = MavenContext(resolver=resolver, repo_cache=staging / "repository", timeout=_TIMEOUT_SECONDS)

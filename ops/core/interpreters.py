@@ -7,11 +7,8 @@ from typing import Final
 OLDEST_ON_HOSTS: Final = (3, 9)
 """Of the agent: ops.core without the settings, ops.node, ops.kafka."""
 
-NEWEST: Final = (3, 14)
-"""That either is proven on."""
-
 OLDEST: Final = (3, 11)
 """Of everything else: the operator's part, the consumer framework, the apps."""
 
 NEWEST: Final = (3, 14)
-"""The newest that is promised."""
+"""That either is promised to run on."""
