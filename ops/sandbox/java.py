@@ -39,7 +39,7 @@ def major(executable: str) -> int:
     """Return the major version (`17` of 17.0.15, `8` of 1.8.0); 0 where it says none."""
     try:
         output = subprocess.run(
-            [executable, "-version"], capture_output=True, text=True, timeout=20, check=False
+            [executable, "-XX:-UsePerfData", "-version"], capture_output=True, text=True, timeout=20, check=False
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return 0

@@ -11,6 +11,7 @@ JVM = (
     "-Xmx256m",
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",  # it leaves a file in /tmp/hsperfdata_USER, whatever TMPDIR says
     "-Djava.awt.headless=true",
 )
 LOGGING = (
