@@ -19,6 +19,8 @@ EVIDENCE, TERMINAL = "restart.json", "terminal.txt"
 TITLE = "a rolling restart under load"
 HOLDER = "you@laptop"
 """Who did it, in the evidence that is kept: the name of whose machine it was is nobody's business."""
+SLOTS = 3
+"""Of the restart's slots, so many are shown in the excerpt."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,23 +55,30 @@ def keep(folder: Path, evidence: Evidence, shown: str) -> None:
 
 
 def excerpt(shown: str) -> str:
-    """Return about 25 lines of a restart and what follows it; a line in dim says how many were left out.
+    """Return about 25 lines of a restart and what follows it; lines in dim say how many were left out.
 
-    Kept are the first host until its gate, the restart's figures and its slots, and what was run after it.
+    Kept are the first process, the first gate, the restart's figures, its first slots, and what was run after it.
     """
     blocks = [block.rstrip().split("\n") for block in re.split(r"\n(?:[^\S\n]*\n)+", shown.strip("\n"))]
-    plain = [_ESCAPES.sub("", block[0]) for block in blocks]
-    first = blocks[0]
-    gate = next((row for row, line in enumerate(first) if " gate after " in line), len(first) - 1)
-    kept = [*first[: gate + 1], *_left_out(len(first) - gate - 1)]
+    kept = _beginning(blocks[0])
     dropped = 0
-    for start, block in zip(plain[1:], blocks[1:], strict=True):
+    for block in blocks[1:]:
+        start = _ESCAPES.sub("", block[0])
         if start.startswith(("PARTITION", "kept as")):
             dropped += len(block)
             continue
-        kept += [*_left_out(dropped), "", *block]
-        dropped = 0
-    return "\n".join(line.rstrip() for line in kept)
+        shows = 1 + SLOTS if start.startswith("SLOT") else len(block)
+        kept += [*_left_out(dropped), "", *block[:shows]]
+        dropped = len(block[shows:])
+    return "\n".join(line.rstrip() for line in [*kept, *_left_out(dropped)])
+
+
+def _beginning(lines: list[str]) -> list[str]:
+    """Return what leads to the first process that is ready, and the first gate's answer."""
+    gate = next((row for row, line in enumerate(lines) if " gate after " in line), len(lines) - 1)
+    ready = next((row for row, line in enumerate(lines[:gate]) if ": ready" in line), gate - 1)
+    between, after = lines[ready + 1 : gate], lines[gate + 1 :]
+    return [*lines[: ready + 1], *_left_out(len(between)), lines[gate], *_left_out(len(after))]
 
 
 def _left_out(lines: int) -> list[str]:
