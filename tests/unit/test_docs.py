@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 from invoke.collection import Collection
 
 from ops.core.section import load, stage_names
+from ops.core.settings import Host, Settings
 from ops.fleet.tasks import namespace as fab
 from ops.sandbox.pictures import draw
 from ops.shell.early import section_of
@@ -142,6 +144,36 @@ def test_every_command_that_is_shown_exists(page: Path) -> None:
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, f"{program} {words}"
     for task in set(TASK.findall(prose(page))) - NO_TASKS:
         assert task in fab.task_names or task in inv.task_names, task
+
+
+def test_every_setting_stands_in_the_table() -> None:
+    # Given the first column of the table
+    text = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
+    named = {key for row in re.findall(r"^\| (`[^|]+) \|", text, re.M) for key in re.findall(r"`([\w.]+)`", row)}
+    # Then it has what the schema has; a stage's hosts stand in the row of the stages
+    assert keys_of(Settings) - {"hosts"} <= named
+    (row,) = re.findall(r"^\| `stages` .*$", text, re.M)
+    assert keys_of(Host) - {"host"} <= set(re.findall(r"`(\w+)`", row))
+
+
+def keys_of(kind: type[msgspec.Struct]) -> set[str]:
+    """Return the keys of settings, those of a section of theirs behind a dot."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    sections = {name: type(one) for name, one in defaults.items() if isinstance(one, msgspec.Struct)}
+    return (defaults.keys() - sections) | {
+        f"{name}.{key}" for name, section in sections.items() for key in keys_of(section)
+    }
+
+
+def test_every_task_stands_in_the_reference() -> None:
+    # Given the table's first column, where tasks of one collection follow each other by their last names
+    text = (DOCS / "reference" / "tasks.md").read_text(encoding="utf-8")
+    rows = [re.findall(r"`([^`]+)`", row) for row in re.findall(r"^\| ([^|]*(?:\\\|[^|]*)*) \|", text, re.M)]
+    for program in ("fab", "inv"):
+        named = {word for row in rows if row and row[0].startswith(program) for one in row for word in one.split()}
+        # Then each task is there
+        known = {"deploy" if task == "deploy.deploy" else task for task in tasks(program).task_names}
+        assert known <= named, known - named
 
 
 def flags(names: tuple[str, ...]) -> set[str]:
