@@ -176,6 +176,27 @@ def test_every_task_stands_in_the_reference() -> None:
         assert known <= named, known - named
 
 
+def test_suites_labs_and_fixtures_that_the_tests_readme_names_are_there() -> None:
+    # Given its tables: the feature's suites, and labs with the fixtures that make them
+    folder = PROJECT / "tests"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    features, labs = re.findall(r"^\|---.*\n((?:\|.*\n)+)", text, re.M)[1:3]
+    made = set(re.findall(r"^def (\w+)\(", "".join(p.read_text() for p in fixture_files(folder)), re.M))
+    # Then suites are there
+    for path in re.findall(r"`([^`]+)`", features):
+        assert any(folder.glob(path)) or any(folder.rglob(f"*/{path}")), path
+    # And labs, and their fixtures
+    for row in labs.splitlines():
+        modules, fixtures = (re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:3])
+        assert {name for name in modules if not (folder / "labs" / f"{name}.py").is_file()} == set()
+        assert set(fixtures) <= made, row
+
+
+def fixture_files(folder: Path) -> Iterator[Path]:
+    yield from folder.rglob("conftest.py")
+    yield folder / "labs" / "fixtures.py"
+
+
 def flags(names: tuple[str, ...]) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in names}
 
