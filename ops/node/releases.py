@@ -60,11 +60,20 @@ class Releases:
         return target.name if self._link.is_symlink() and target.parent == self.folder.resolve() else ""
 
     def all(self) -> tuple[Release, ...]:
-        """Give all releases, by name; one whose record is lost in a crash is told by its folder."""
+        """Give all releases, by name; one whose record is lost in a crash is told by its folder.
+
+        A record whose folder is gone is a release that is being removed: nothing goes back to it, and the next deploy
+        removes its record.
+        """
         names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
         noted = {path.stem for path in self._records.glob("*.json")} if self._records.is_dir() else set()
         known = [self.get(name) for name in sorted(names | noted) if not name.startswith(".")]
-        return tuple(one for one in known if one.name in noted or self.path(one.name).is_dir())
+        gone = [one for one in known if not self.path(one.name).is_dir()]
+        return tuple(
+            replace(one, state=ReleaseState.REMOVING) if one in gone and one.state is not ReleaseState.UPDATING else one
+            for one in known
+            if one not in gone or one.name in noted
+        )
 
     def get(self, name: str) -> Release:
         """Give what is noted of a release."""
@@ -113,7 +122,7 @@ class Releases:
             raise OpsError(f"release {name} is not there, or not whole", where=str(self.folder))
         before = self.current()
         if before != name:
-            if name >= before:
+            if not leaving or name >= before:  # names that are no times, as another tool's, have no order
                 previous = before if before and self.get(before).good else retention.previous_of(self.all(), before)
             elif release.published_at:
                 previous = release.previous
