@@ -29,7 +29,7 @@ __all__ = [
     "ProcessSpec", "ProtocolError", "Request", "Response", "Verb", "decode_line", "encode_line",
 ]  # fmt: skip
 
-PROTOCOL = 3
+PROTOCOL = 4  # another one whenever a message gets or loses a field: both ends refuse what they do not know
 T = TypeVar("T")
 
 

@@ -1,6 +1,6 @@
 """`python -m ops.kafka`: one question (JSON) on standard input, one answer (JSON) on standard output.
 
-    echo '{"protocol": 1, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
+    echo '{"protocol": 4, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
 
 Runs on a host of the fleet, which reaches the brokers and knows the secrets. While a gate waits, its judgements come
 as lines before the answer.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ops.kafka.__main__ as asked_by_hand
+from ops.core.asking import Answer, Question
+from ops.core.hints import hints_of
 from ops.core.history import HistoryAction, HistoryAnswer, HistoryCall
 from ops.core.installation import (
     Facts,
@@ -209,6 +214,35 @@ def test_another_version_names_the_command_that_helps(decode: Any) -> None:
         decode(json.dumps({"protocol": PROTOCOL + 1}))
     # Then both versions are named
     assert f"protocol {PROTOCOL + 1}, this tool {PROTOCOL}" in str(caught.value)
+
+
+def shapes(*kinds: Any) -> dict[str, list[str]]:
+    """The fields of messages, and of all that they carry."""
+    found: dict[str, list[str]] = {}
+    waiting = list(kinds)
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if is_dataclass(kind) and isinstance(kind, type) and kind.__name__ not in found:
+            found[kind.__name__] = sorted(field.name for field in fields(kind))
+            waiting += hints_of(kind).values()
+    return found
+
+
+def test_a_message_with_other_fields_is_of_another_version() -> None:
+    # Given the fields of every message: an end of the version before refuses one more, and one less
+    found = shapes(Request, Response, Event, Question, Answer)
+    assert {"DeployCall", "ProcessSpec", "Judgement"} <= set(found)
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+    # Then they are those of this version: where they changed, raise PROTOCOL, and note both here
+    assert (PROTOCOL, digest) == (4, "7dd03bd415dd")
+
+
+def test_the_question_shown_for_use_by_hand_is_of_this_version() -> None:
+    # Given the line that the module's page shows
+    line = next(one for one in (asked_by_hand.__doc__ or "").splitlines() if "echo '" in one)
+    # Then it is one
+    assert Question.decode(line.split("'")[1]).names == ("sources_refresh",)
 
 
 @pytest.mark.parametrize("verb", [Verb.LEASE, Verb.HISTORY, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY])
