@@ -23,9 +23,7 @@ from ops.shell.door import as_exit
 
 if early.at_work("invoke"):
     try:
-        _given = early.given_file(sys.argv[1:], Path.cwd())
-        if _given is not None:
-            early.section_of(_given)  # before Invoke reads it, which may end in a traceback
+        early.checked_section("invoke", sys.argv[1:], Path.cwd(), {})  # Invoke itself may end in a traceback
     except OpsError as error:
         raise as_exit(error) from None
 

@@ -61,5 +61,6 @@ def test_what_invoke_cannot_take_is_our_error_and_no_traceback(project: Path, pr
         done = run(project, program, "-f", "other.yaml", *ASK[program])
         # Then it is refused by its key
         assert done.returncode == 2, done.stderr
-        assert done.stderr.startswith(f"error: {key}: ")
+        assert done.stderr.startswith("error: ")
+        assert f"other.yaml: {key}: " in done.stderr
         assert "Traceback" not in done.stderr

@@ -32,11 +32,12 @@ def add_stages(namespace: Collection) -> None:
 
 
 def _add(namespace: Collection) -> None:
-    fabric = early.at_work("fabric")
-    if fabric:
+    if early.at_work("fabric"):
         early.check_environment(os.environ)
         early.refuse_questions()
-    section = early.section(sys.argv[1:] if fabric else [], Path.cwd())
+        section = early.checked_section("fabric", sys.argv[1:], Path.cwd(), {CHOSEN: ""})
+    else:
+        section = early.section([], Path.cwd())
     stages = section.get("stages") if section is not None else None
     for name, own in stages.items() if isinstance(stages, dict) else ():
         hosts = own.get("hosts") if isinstance(own, dict) else None
