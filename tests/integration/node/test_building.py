@@ -40,6 +40,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def uvs_own(folder: Path) -> dict[str, str]:
+    """Return an environment in which uv leaves its cache and its locks in a test's own folder."""
+    return {"UV_CACHE_DIR": str(folder / "uv-cache"), "TMPDIR": str(folder)}
+
+
 @pytest.fixture
 def built(tmp_path: Path, house: Path) -> Callable[..., tuple[str, list[str]]]:
     """Builds a release of some files by pip; gives what was said at the end, and the commands."""
@@ -55,7 +60,7 @@ def built(tmp_path: Path, house: Path) -> Callable[..., tuple[str, list[str]]]:
             (tools / "uv").symlink_to(uv)
         # No registry: what is not in the house is not there
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house), "UV_OFFLINE": "1", "UV_FIND_LINKS": str(house)}
-        env = {**environment(offline), "PATH": f"{tools}:/usr/bin:/bin", "UV_CACHE_DIR": str(tmp_path / "uv-cache")}
+        env = {**environment(offline), "PATH": f"{tools}:/usr/bin:/bin", **uvs_own(tmp_path)}
         told: list[str] = []
         words = build(release, own, env, SECONDS, lambda kind, line: told.append(f"{kind} {line}"), run)
         return words, [line.removeprefix("building ") for line in told if line.startswith("building ")]
@@ -142,7 +147,7 @@ def test_with_uv_and_its_lock_the_release_gets_what_is_locked_and_nothing_of_dev
     release = tmp_path / "release"
     release.mkdir()
     (release / "pyproject.toml").write_text(PYPROJECT.format(house=house))
-    env = {**os.environ, "UV_CACHE_DIR": str(tmp_path / "uv-cache"), "UV_PYTHON": sys.executable}
+    env = {**os.environ, **uvs_own(tmp_path), "UV_PYTHON": sys.executable}
     subprocess.run([uv, "lock", "--offline"], cwd=release, env=env, timeout=60, check=True, capture_output=True)
     # When it is built where uv is
     _, commands = built({}, uv=uv)
