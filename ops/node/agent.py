@@ -40,6 +40,8 @@ def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> R
         return Response((), error=str(error), stale=True)
     except OpsError as error:
         return Response((), error=str(error))
+    except OSError as error:  # a full disk, no descriptor left: of this host's making, and nobody's bug
+        return Response((), error=str(OpsError(error.strerror or str(error), where=str(error.filename or ""))))
 
 
 def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Response:

@@ -84,6 +84,8 @@ def write(parts: Iterable[bytes], name: str, release: Path, root: Path) -> None:
             tree.file((os.fsencode(name),), ((None, part) for part in parts))
         except RefusedError as why:
             raise OpsError(f"{name!r} {why}", where=str(release)) from None
+        except OSError as error:
+            raise OpsError(f"{name!r} cannot be written: {error.strerror or error}", where=str(release)) from error
 
 
 class Tree:

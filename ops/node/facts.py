@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ops import __version__
 from ops.core import keeping, systemd
+from ops.core.errors import OpsError
 from ops.core.installation import SETUP_MARK, Facts, FactsCall, OpenFiles, PresentFile, Space
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
@@ -37,10 +38,13 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
 
     Raises
     ------
-    OpsError : what an install has noted cannot be read.
+    OpsError : what an install has noted cannot be read, or the host does not know who asks.
     """
     kept = request.keeping
-    me = pwd.getpwuid(os.getuid())
+    try:
+        me = pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise OpsError(f"this host knows no user {os.getuid()}", hint="look at: getent passwd") from None
     owner, owner_group = _owner(Path(call.deploy_to))
     installed = manifest.read(request.shared)
     asked = [f"{me.pw_dir}/{path[2:]}" if path.startswith("~/") else path for path in call.paths]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import shutil
 import stat
 import tarfile
@@ -306,6 +307,19 @@ def test_of_a_name_that_comes_twice_the_last_one_counts(tmp_path: Path) -> None:
     place.unpack(pack(member("REVISION", tarfile.SYMTYPE, "a")))
     extraction.write((b"r1\n",), "REVISION", place.release, place.root)
     assert place.tree() == {"a": b"new", "l": b"new", "h": None, "REVISION": b"r1\n"}
+
+
+def test_what_the_disk_does_not_take_is_an_error_of_ours_by_the_files_name(tmp_path: Path) -> None:
+    # Given a file of ours that is longer than this process may write
+    place = Place(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        # Then the error names it
+        with pytest.raises(OpsError, match=r"'app\.whl' cannot be written: File too large"):
+            extraction.write((b"x" * 8, b"x" * 8), "app.whl", place.release, place.root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
