@@ -15,7 +15,7 @@ from ops.sandbox.freezing import freeze
 from ops.sandbox.jars import kafka_jars
 from ops.sandbox.java import java
 from ops.sandbox.kafka_settings import NODE_ID, properties
-from ops.sandbox.ports import accepts, free_port
+from ops.sandbox.ports import accepts, free_port, other_port
 from ops.sandbox.prepared import META, Prepared, broker_argv, prepared
 
 START_SECONDS = 90.0
@@ -95,7 +95,7 @@ class EmbeddedKafka:
         OpsError : it doesn't come up in time; with the last lines of its log.
         """
         jars = kafka_jars()  # may take long, the first time
-        ready = prepared(jars)
+        ready = prepared(jars, self.directory)
         deadline = Deadline(timeout_seconds)
         attempts = 1 if self.port else _ATTEMPTS
         for attempt in range(1, attempts + 1):
@@ -181,9 +181,7 @@ class EmbeddedKafka:
         """Write the broker's settings; its port is chosen at the first time, the controller's each time."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port((self.address,))
-        controller = free_port()
-        while controller == self.port:
-            controller = free_port()
+        controller = other_port(self.port)
         path = self.directory / "server.properties"
         path.write_text(properties(self.directory / "data", (self.address, self.port), controller, self._properties))
         return path

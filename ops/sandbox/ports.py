@@ -33,6 +33,14 @@ def free_port(addresses: Sequence[str] = ("127.0.0.1",)) -> int:
     )
 
 
+def other_port(port: int) -> int:
+    """Find a free port for a second listener of the same process, as `free_port` may find the same one twice."""
+    found = free_port()
+    while found == port:
+        found = free_port()
+    return found
+
+
 def accepts(address: str, port: int, timeout_seconds: float = 1.0) -> bool:
     """Whether somebody accepts TCP connections there."""
     try:

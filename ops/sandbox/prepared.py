@@ -27,7 +27,7 @@ from ops.sandbox.daemon import Daemon, reap
 from ops.sandbox.java import java, major
 from ops.sandbox.kafka_settings import JVM, LOGGING, properties
 from ops.sandbox.lockfile import locked
-from ops.sandbox.ports import accepts, free_port
+from ops.sandbox.ports import accepts, free_port, other_port
 
 BOOTSTRAP = "bootstrap.checkpoint"
 META = "meta.properties"
@@ -44,10 +44,15 @@ class Prepared:
 
     Attributes
     ----------
-    folder : where it is; whole, or not there.
+    folder : where it is; `whole`, or to be made anew.
     """
 
     folder: Path
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is there: a folder alone may be what a removal has left, or a cleaner of caches."""
+        return (self.folder / BOOTSTRAP).is_file()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -61,7 +66,8 @@ class Prepared:
     def discard_archive(self) -> None:
         """Remove the archive: Java broke on it, as it does on one that a full disk has cut."""
         for name in (_AHEAD, _SHARED):
-            (self.folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # the cache is somebody else's: it stays, and this start goes on without it
+                (self.folder / name).unlink()
 
     def format(self, data: Path, node: str) -> None:
         """Make the log directory of a new cluster, as `kafka-storage format` does.
@@ -77,7 +83,7 @@ class Prepared:
         (data / META).write_text("".join(f"{line}\n" for line in lines))
 
 
-def prepared(jars: Path) -> Prepared:
+def prepared(jars: Path, broker: Path) -> Prepared:
     """Return what is prepared for the jars and this machine's Java; made first where it isn't there yet.
 
     Several processes may ask at once: one makes it, the others wait for it.
@@ -85,21 +91,26 @@ def prepared(jars: Path) -> Prepared:
     Parameters
     ----------
     jars : Kafka's, in the user's cache.
+    broker : the broker's own folder: where the cache can't be written, its records are made there, without an archive.
 
     Raises
     ------
     OpsError : Kafka's storage can't be formatted, or there is no Java.
     """
     executable = java()
-    folder = jars.with_name(f"{jars.name}-{_fingerprint(executable, jars)}")
-    if not folder.is_dir():
-        with locked(jars.with_name(f"{jars.name}.lock")):
-            if not folder.is_dir():
-                _make(folder, executable, jars)
-                _forget_oldest(folder)
+    kept = Prepared(jars.with_name(f"{jars.name}-{_fingerprint(executable, jars)}"))
+    if not kept.whole:
+        try:
+            with locked(jars.with_name(f"{jars.name}.lock")):
+                if not kept.whole:
+                    _remove(kept.folder)
+                    _make(kept.folder, executable, jars)
+                    _forget_oldest(kept.folder)
+        except OSError as error:
+            return _without_cache(executable, jars, broker, error)
     with suppress(OSError):
-        os.utime(folder)  # the ones that are used are kept
-    return Prepared(folder)
+        os.utime(kept.folder)  # the ones that are used are kept
+    return kept
 
 
 def broker_argv(executable: str, jars: Path, settings: Path, flags: Sequence[str]) -> list[str]:
@@ -107,8 +118,29 @@ def broker_argv(executable: str, jars: Path, settings: Path, flags: Sequence[str
     return [executable, *JVM, *flags, *LOGGING, "-cp", f"{jars}/*", "kafka.Kafka", str(settings)]
 
 
+def _without_cache(executable: str, jars: Path, broker: Path, reason: OSError) -> Prepared:
+    """Make the records alone, in the broker's own folder, where they serve its later starts, too."""
+    own = Prepared(broker / "prepared")
+    if own.whole:
+        return own
+    why = f"{jars.parent} can't be written ({reason.strerror or reason})"
+    print(f"{why}: Apache Kafka starts slower than it could", file=sys.stderr, flush=True)
+    staging = broker / "prepared.partial"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        settings, _ = _settings(staging)
+        _format(executable, jars, settings)
+        own.folder.mkdir(exist_ok=True)
+        (staging / "data" / BOOTSTRAP).replace(own.folder / BOOTSTRAP)
+    except OSError as error:
+        raise OpsError(f"can't be written: {error.strerror or error}", where=str(broker)) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return own
+
+
 def _make(folder: Path, executable: str, jars: Path) -> None:
-    print("preparing Apache Kafka for fast starts (once)", file=sys.stderr, flush=True)
     staging = folder.with_name(f"{folder.name}.partial")
     end_all(staging, 0)  # of a process that was killed
     shutil.rmtree(staging, ignore_errors=True)
@@ -116,30 +148,39 @@ def _make(folder: Path, executable: str, jars: Path) -> None:
         complete, run = staging / "complete", staging / "run"
         complete.mkdir(parents=True)
         run.mkdir()
-        port = free_port()
-        settings = run / "server.properties"
-        settings.write_text(properties(run / "data", ("127.0.0.1", port), free_port(), {}))
+        print("preparing Apache Kafka for fast starts (once)", file=sys.stderr, flush=True)
+        settings, port = _settings(run)
         _format(executable, jars, settings)
         shutil.copyfile(run / "data" / BOOTSTRAP, complete / BOOTSTRAP)
         archive = _record(executable, jars, settings, port)
         if archive is not None:
             archive.replace(complete / archive.name)
+        else:
+            again = f"to try again, remove {folder}"
+            print(f"no archive of its classes came of it, so it starts slower; {again}", file=sys.stderr, flush=True)
         complete.rename(folder)
     finally:
         end_all(staging, 0)
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _settings(run: Path) -> tuple[Path, int]:
+    """Write the settings of a broker that nobody else uses; return them and its port."""
+    port = free_port()
+    settings = run / "server.properties"
+    settings.write_text(properties(run / "data", ("127.0.0.1", port), other_port(port), {}))
+    return settings, port
+
+
 def _format(executable: str, jars: Path, settings: Path) -> None:
     """Make an empty log directory with Kafka's own tool."""
     tool = ("kafka.tools.StorageTool", "format", "-t", _uuid(), "-c", str(settings))
-    result = subprocess.run(
-        [executable, *JVM, "-cp", f"{jars}/*", *tool],
-        capture_output=True,
-        text=True,
-        timeout=_RUN_SECONDS,
-        check=False,
-    )
+    argv = [executable, *JVM, "-cp", f"{jars}/*", *tool]
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        what = f"Kafka's storage can't be formatted: no end within {_RUN_SECONDS:g} s"
+        raise OpsError(what, where=str(settings)) from None
     if result.returncode != 0:
         raise OpsError(f"Kafka's storage can't be formatted:\n{result.stderr[-2000:]}", where=str(settings))
 
@@ -149,10 +190,14 @@ def _record(executable: str, jars: Path, settings: Path, port: int) -> Path | No
     ahead = major(executable) >= AHEAD_OF_TIME
     archive = settings.parent / (_AHEAD if ahead else _SHARED)
     flags = (f"-XX:{'AOTCacheOutput' if ahead else 'ArchiveClassesAtExit'}={archive}", *_QUIET)
-    daemon = Daemon.spawn("kafka", broker_argv(executable, jars, settings, flags), directory=settings.parent)
+    try:
+        daemon = Daemon.spawn("kafka", broker_argv(executable, jars, settings, flags), directory=settings.parent)
+    except OpsError:  # it ended at once
+        return None
     Deadline(_RUN_SECONDS).poll(lambda: not daemon.alive() or accepts("127.0.0.1", port), every=0.05)
-    with suppress(Exception):  # whatever it has loaded by then is worth an archive
-        _exercise(f"127.0.0.1:{port}")
+    if daemon.alive():
+        with suppress(Exception):  # whatever it has loaded by then is worth an archive
+            _exercise(f"127.0.0.1:{port}")
     daemon.send(signal.SIGTERM)
     ended = reap(daemon.identity.pid, _RUN_SECONDS) == 128 + signal.SIGTERM  # what was killed may have written a half
     return archive if ended and archive.is_file() else None
@@ -193,13 +238,21 @@ def _fingerprint(executable: str, jars: Path) -> str:
 
 def _forget_oldest(newest: Path) -> None:
     """Remove what wasn't used for the longest time; a broker that has it open keeps it."""
-    others = [
-        one
-        for one in newest.parent.glob("kafka-*-*")
-        if one != newest and one.suffix != ".partial" and (one / BOOTSTRAP).is_file()
-    ]
-    for one in sorted(others, key=lambda folder: folder.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
+    for one in newest.parent.glob("kafka-*-*.gone"):  # a removal that was broken off
         shutil.rmtree(one, ignore_errors=True)
+    others = [one for one in newest.parent.glob("kafka-*-*") if one != newest and Prepared(one).whole]
+    for one in sorted(others, key=lambda folder: folder.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
+        with suppress(OSError):
+            _remove(one)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, which nobody finds half removed."""
+    gone = folder.with_name(f"{folder.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _uuid() -> str:

@@ -151,7 +151,7 @@ def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(own_kafka: Ma
         clusters.add(admin.describe_cluster()["cluster_id"])
         admin.close()
     assert len(clusters) == 2
-    archive = prepared(kafka_jars()).flags[0].partition("=")[2]
+    archive = prepared(kafka_jars(), broker.directory).flags[0].partition("=")[2]
     assert archive in {one.path for one in psutil.Process(broker.running.identity.pid).memory_maps()}
 
 
@@ -159,13 +159,13 @@ def test_an_archive_that_java_breaks_on_costs_no_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_kafka: MakeKafka
 ) -> None:
     # Given an archive of classes that was cut short
-    whole = prepared(kafka_jars())
+    whole = prepared(kafka_jars(), tmp_path)
     shutil.copytree(whole.folder, tmp_path / "cut")
     cut = Prepared(tmp_path / "cut")
     archive = Path(cut.flags[0].partition("=")[2])
     archive.chmod(0o600)
     os.truncate(archive, archive.stat().st_size // 2)
-    monkeypatch.setattr("ops.sandbox.kafka.prepared", lambda _jars: cut)
+    monkeypatch.setattr("ops.sandbox.kafka.prepared", lambda _jars, _broker: cut)
 
     # When a broker is started with it
     broker = own_kafka()
