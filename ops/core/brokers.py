@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ops.core.broker_address import trouble
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError, UnreachableError
 from ops.core.knock import RefusedError, knock
@@ -17,7 +17,6 @@ MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 CONNECT_SECONDS = 10.0  # that who asks once waits for a broker
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,8 @@ def _addresses(text: str) -> tuple[str, ...]:
     if not found:
         raise SettingsError("missing", where=VARIABLE, hint=f"for example {VARIABLE}=kafka1:9092,kafka2:9092")
     for address in found:
-        if not _ADDRESS.fullmatch(address):
-            raise SettingsError(f"expected host:port, got {address!r}", where=VARIABLE)
+        if wrong := trouble(address):
+            raise SettingsError(wrong, where=VARIABLE)
     return found
 
 

@@ -52,6 +52,7 @@ def knock(brokers: Brokers, address: str, seconds: float) -> None:
     with socket.create_connection((host, int(port)), timeout=max(0.1, deadline.remaining)) as plain:
         if not secured:
             return
+        plain.settimeout(max(0.1, deadline.remaining))
         if context is None:
             _enter(brokers, _Wire(plain, deadline, address))
             return
@@ -145,6 +146,8 @@ class _Wire:
     def _read(self, size: int) -> bytes:
         found = b""
         while len(found) < size:
+            if self._deadline.expired:  # each byte may come in time, and all of them never
+                raise TimeoutError("timed out")
             self._stream.settimeout(max(0.1, self._deadline.remaining))
             part = self._stream.recv(size - len(found))
             if not part:

@@ -5,13 +5,13 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_type_hints
 
 import msgspec
 
 from ops.core import tool
+from ops.core.broker_address import trouble
 from ops.core.errors import SettingsError
 from ops.core.release import HOOK_FILE
 from ops.core.section_errors import FILE_HINT, ROOT, explained
@@ -43,7 +43,6 @@ _NESTED = {
 _SCALARS |= {f"rollout_{name}": kind for name, kind in _ROLLOUT.items()}
 _SCALARS |= {"kafka_observe_from": Literal["host", "operator"]}
 _FABRICS_OWN = ("env_", "roles_", "stages_", "hooks_")  # below these, Fabric itself puts values in place
-_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -208,8 +207,8 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         if not worker or not worker[0]:
             raise wrong("worker_command", f"expected the command of a worker; {settings.command!r} does not tell it")
     for broker in settings.kafka.brokers:
-        if not _BROKER.fullmatch(broker):
-            raise wrong("kafka.brokers", f"expected host:port, got {broker!r}")
+        if unfit := trouble(broker):
+            raise wrong("kafka.brokers", unfit)
     supervisor = settings.supervisor
     folders = {"supervisor.socket": supervisor.socket, "supervisor.conf_d": supervisor.conf_d}
     for key, value in (folders | {"logrotate_d": settings.logrotate_d}).items():

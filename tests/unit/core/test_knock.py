@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -89,3 +90,32 @@ def test_a_refusal_is_told_in_its_own_words(answers: list[bytes], said: str) -> 
 def test_a_connection_that_is_closed_is_no_refusal_as_a_broker_that_starts_does_the_same() -> None:
     with answering([]) as address, pytest.raises(ConnectionError):
         knock(brokers(address, "PLAIN"), address, SECONDS)
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+def test_a_peer_that_drips_is_given_up_in_time(protocol: str) -> None:
+    # Given a peer whose answer is long, and comes byte by byte
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as client, suppress(OSError):
+            for byte in struct.pack(">ii", 1000, 1) + bytes(1000):
+                client.sendall(bytes([byte]))
+                if over.wait(0.05):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        asked = Brokers((address,), protocol, "PLAIN", "somebody", "hush")
+        began = time.monotonic()
+        try:
+            # Then it counts as silent once the time is over, in the clear; in TLS such bytes are refused at once
+            with pytest.raises((TimeoutError, RefusedError)) as said:
+                knock(asked, address, 0.3)
+        finally:
+            over.set()
+            thread.join(SECONDS)
+    assert time.monotonic() - began < SECONDS
+    assert isinstance(said.value, TimeoutError) or protocol == "SASL_SSL"

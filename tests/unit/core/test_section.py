@@ -96,6 +96,7 @@ def test_the_stage_is_the_named_one_the_default_one_or_the_only_one() -> None:
         (section(command="a 'b"), ["karafka.command", '"a \'b"']),
         (section(command=["a", 1]), ["karafka.command[1]", "1"]),
         (section(kafka={"brokers": ["localhost"]}), ["karafka.kafka.brokers", "host:port", "'localhost'"]),
+        (section(kafka={"brokers": ["a..b:9092"]}), ["karafka.kafka.brokers", "host:port", "'a..b:9092'"]),
         (section(env={"A": ["x"]}), ["karafka.env.A", "['x']"]),
         (section(role="nobody", stages=WITH_ROLES), ["karafka.role", "'nobody'"]),
         (section(roles={"big": {"processes": 2}}), ["karafka.roles.big", "no host"]),

@@ -62,6 +62,17 @@ def test_what_makes_no_sense_is_said_by_its_variable(change: dict[str, str], var
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["kafka..example", ".kafka", f"{'x' * 64}.example"])
+def test_every_part_of_a_brokers_name_has_to_have_a_length(host: str) -> None:
+    with pytest.raises(SettingsError, match="KARAFKA_BROKERS: expected host:port, got"):
+        Brokers.from_environment({"KARAFKA_BROKERS": f"kafka1:9092,{host}:9092"})
+
+
+@pytest.mark.parametrize("host", ["kafka1.example.", "x" * 63, "bücher.example", "[::1]", "kafka_1"])
+def test_a_name_that_a_host_may_have_is_taken(host: str) -> None:
+    assert Brokers.at(f"{host}:9092").addresses == (f"{host}:9092",)
+
+
 def test_one_broker_that_listens_is_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         Brokers.at(f"127.0.0.1:{free_port()},127.0.0.1:{server.getsockname()[1]}").wait(5)
