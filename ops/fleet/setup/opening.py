@@ -19,8 +19,9 @@ COMMAND = (
     "-c",
     'eval "$(while IFS= read -r line && [ "$line" != end ]; do printf "%s\\n" "$line"; done)"',
 )
-# Root runs nothing that another user may have put there, unless a setting names it. `-I`: the host's PYTHONPATH is
-# none of ours. Any answer begins on a line of its own.
+# Nothing is run that another user may have put there, unless a setting names it: what is run is the file that the name
+# leads to, if nobody else can write to it or to a folder above it; no venv's, as in remote.py. `-I`: the host's
+# PYTHONPATH is none of ours. Any answer begins on a line of its own.
 _SEARCH = """\
 named=@named@
 found=
@@ -34,15 +35,35 @@ try() {
 }
 [ -z "$named" ] || try "$named"
 user=$(id -u)
+harmless() {
+    part=$1
+    while :; do
+        set -- $(ls -ldn "$part" 2>/dev/null)
+        case $1 in ?????w* | ????????w*) return 1 ;; esac
+        case $3 in 0 | "${user:-0}") ;; *) return 1 ;; esac
+        [ "$part" != / ] || return 0
+        part=${part%/*}
+        part=${part:-/}
+    done
+}
 search() {
     for python in "$1"/python3 "$1"/python3.[0-9] "$1"/python3.[0-9][0-9]; do
-        { [ "$user" = 0 ] && ! [ -O "$python" ]; } || try "$python"
+        real=$(readlink -f "$python" 2>/dev/null) && [ -f "$real" ] || continue
+        if [ -e "${real%/*}/pyvenv.cfg" ] || [ -e "${real%/*}/../pyvenv.cfg" ]; then
+            continue
+        elif harmless "$real"; then
+            try "$real"
+        else
+            found="$found, $python is left out because another user may change it"
+        fi
     done
 }
 IFS=:
 for folder in $PATH; do
+    unset IFS
     case $folder in /*) search "$folder" ;; esac
 done
+unset IFS
 for folder in @places@; do
     search "$folder"
 done

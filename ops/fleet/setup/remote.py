@@ -25,6 +25,7 @@ LOOK_SECONDS = 10
 FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log")
 LINK = "karafka-ops"
 MARK = "karafka-ops.json"  # as ops.core.installation has it
+OTHERS_WRITE = 0o022  # an access list's write permission shows in the group's bit
 PYTHON = re.compile(r"python3(\.\d+)?")
 TELL = """\
 import json, sys
@@ -130,19 +131,26 @@ def everywhere(places: list[str]) -> list[Python]:
     found: dict[str, Python] = {}
     for folder in folders:
         for path in sorted(folder.glob("python3*")):
-            if PYTHON.fullmatch(path.name) and is_harmless(path):
-                one = look(path)
-                if one is not None and not one.venv:
-                    found.setdefault(os.path.realpath(one.path), one)
+            real = harmless(path) if PYTHON.fullmatch(path.name) else None
+            one = look(real) if real is not None else None
+            if one is not None and not one.venv and harmless(Path(one.path)) is not None:
+                found.setdefault(os.path.realpath(one.path), one)
     return list(found.values())
 
 
-def is_harmless(path: Path) -> bool:
-    """Whether it is nothing that another user has put there for root to run."""
+def harmless(path: Path) -> Path | None:
+    """Return the file that it leads to, if none but root and this user can change it or put another in its place.
+
+    None, too, for a venv's own: its interpreter runs what is in its site-packages, which may be another user's.
+    """
+    real = Path(os.path.realpath(path))
     try:
-        return bool(os.geteuid()) or path.stat().st_uid == 0
+        said = [one.lstat() for one in (real, *real.parents)]
     except OSError:
-        return False
+        return None
+    if any(one.st_uid not in (0, os.geteuid()) or one.st_mode & OTHERS_WRITE for one in said):
+        return None
+    return None if any((one / "pyvenv.cfg").exists() for one in real.parents[:2]) else real
 
 
 def look(path: Path) -> Python | None:

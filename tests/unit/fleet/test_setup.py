@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from ops.fleet.transport.local import LocalTransport
 
 # Answers both questions after its version, goes on with a script by a real one, and makes a venv or not: of itself.
 FAKE = """#!/bin/sh
+echo "$0" >>{log}
 case "$*" in
 *stdout.write*) printf {version} ;;
 *base_prefix*) echo '["{path}", [{numbers}], {venv}]' ;;
@@ -37,27 +41,46 @@ MAKES = 'mkdir -p "$4/bin"; cp "$0" "$4/bin/python"'
 
 
 def fake(
-    path: Path, version: str, *, venv: bool = False, makes: str = 'mkdir -p "$4/bin"; cp "$0" "$4/bin/python"'
+    path: Path,
+    version: str,
+    *,
+    venv: bool = False,
+    makes: str = 'mkdir -p "$4/bin"; cp "$0" "$4/bin/python"',
+    log: Path | str = "/dev/null",
 ) -> Path:
-    """Put what looks like a Python of this version there."""
+    """Put what looks like a Python of this version there; as what it was run goes to `log`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = ", ".join(version.split("."))
-    words = {"version": version, "path": path, "numbers": numbers, "venv": str(venv).lower(), "makes": makes}
+    words = {
+        "version": version,
+        "path": path,
+        "numbers": numbers,
+        "venv": str(venv).lower(),
+        "makes": makes,
+        "log": log,
+    }
     path.write_text(FAKE.format(**words, real=sys.executable))
     path.chmod(0o755)
     return path
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any Python: its root, whose bin/ is on PATH and whose opt/*/bin is looked into."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("cp", "id", "mkdir", "tr"):
-        (tools / name).symlink_to(shutil.which(name) or name)
-    monkeypatch.setenv("PATH", f"{tools}:relative:{tmp_path}/none")
-    monkeypatch.setattr(setup, "PLACES", (f"{tmp_path}/opt/*/bin",))
-    return tmp_path
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A machine without any Python: its root, whose bin/ is on PATH and whose opt/*/bin is looked into.
+
+    It is below the home directory, because no interpreter below /tmp is run.
+    """
+    before = os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix=".karafka-ops-test-", dir=Path.home()) as folder:
+        root = Path(folder)
+        tools = root / "bin"
+        tools.mkdir()
+        for name in ("cp", "id", "ls", "mkdir", "readlink", "sleep", "timeout", "tr"):
+            (tools / name).symlink_to(shutil.which(name) or name)
+        monkeypatch.setenv("PATH", f"{tools}:relative:{root}/none")
+        monkeypatch.setattr(setup, "PLACES", (f"{root}/opt/*/bin",))
+        yield root
+    os.umask(before)
 
 
 def settings(host: Path, **more: Any) -> Settings:
@@ -103,6 +126,66 @@ def test_neither_too_old_nor_unproven_nor_a_venvs_interpreter_is_taken_by_itself
     # When they are looked for
     # Then the only fit one is found
     assert paths(remote.interpreters(order(host))) == [str(good)]
+
+
+def owned_by_another(path: Path, host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be another user's: give it away, or be somebody else where only root may give."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+        return
+    (host / "bin/id").unlink()
+    (host / "bin/id").write_text("#!/bin/sh\necho 12345\n")
+    (host / "bin/id").chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "writable-by-its-group": lambda path: path.chmod(0o775),
+    "writable-by-all": lambda path: path.chmod(0o757),
+    "in-a-folder-of-its-group": lambda path: path.parent.chmod(0o775),
+    "below-a-folder-as-tmp": lambda path: path.parent.parent.chmod(0o1777),
+    "a-venvs-own": lambda path: (path.parent.parent / "pyvenv.cfg").touch(),
+}
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["there", "by-a-link"])
+@pytest.mark.parametrize("kind", ["file-of-another", "folder-of-another", *CHANGES])
+def test_nothing_is_run_that_another_user_may_have_put_there_unless_it_is_named(
+    host: Path, monkeypatch: pytest.MonkeyPatch, kind: str, linked: bool
+) -> None:
+    # Given an interpreter that another user can change, or lead to site-packages of his own
+    ran = host / "ran"
+    theirs = fake(host / "opt/app/bin/python3", "3.8.18", log=ran)
+    if kind in CHANGES:
+        CHANGES[kind](theirs)
+    else:
+        owned_by_another(theirs if kind == "file-of-another" else theirs.parent.parent, host, monkeypatch)
+    if linked:
+        (host / "bin/python3").symlink_to(theirs)
+    # When the host is set up, and by a good Python looked at for more
+    said = trouble(host)
+    found = remote.everywhere([str(theirs.parent)])
+    # Then it was not run, and the operator is told so
+    assert ("there is no python3" if kind == "a-venvs-own" else "python3 is left out because") in said
+    assert found == []
+    assert not ran.exists()
+    # And it is, where a setting names it
+    trouble(host, python=str(theirs))
+    assert ran.exists()
+
+
+def test_what_a_venv_links_to_is_run_by_the_name_that_it_has_outside_of_it(host: Path) -> None:
+    # Given an application's venv whose interpreter is a link to a good one
+    ran = host / "ran"
+    good = fake(host / "good/python3.8", "3.8.18", log=ran)
+    (host / "opt/app/bin").mkdir(parents=True)
+    (host / "opt/app/pyvenv.cfg").touch()
+    (host / "opt/app/bin/python3").symlink_to(good)
+    # When the host is set up, and by a good Python looked at for more
+    trouble(host)
+    remote.everywhere([str(host / "opt/app/bin")])
+    # Then the venv's own site-packages were never in play
+    assert set(ran.read_text().splitlines()) == {str(good)}
 
 
 def test_one_that_a_setting_names_is_taken_though_there_is_a_newer_one(host: Path) -> None:
