@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from ops.node.payload import Payload
 from ops.node.releases import Releases
 
 _HOOK_BYTES = 1 << 16
-_HOOK_PREFIX = "karafka-hook-"  # of a folder in shared/tmp
+_MFD_EXEC = 0x10  # memfd_create(2); unknown to kernels before 6.3, which need none
 
 
 def deploy(request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> DeployAnswer:
@@ -147,32 +148,24 @@ class _Step:
         return _done(*conformity.verify(self._request.processes[0], self._call, self._release, self._run))
 
     def _hook(self) -> DeployAnswer:
-        import tempfile  # worth its 18 ms only here
-
         call = self._call
         if not HOOK_FILE.fullmatch(call.name):
             raise OpsError(f"{call.name!r} is no name of a hook")
         deadline = Deadline(call.timeout_seconds)
-        place = self.releases.shared / "tmp"  # not /tmp, where programs may not be allowed to run
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_HOOK_PREFIX, dir=place) as folder:
-            program = Path(folder) / call.name
-            with program.open("wb") as file:
-                while part := self._payload.read(_HOOK_BYTES, deadline):
-                    file.write(part)
-            program.chmod(0o700)
-            where = self._release if self._release.is_dir() and call.release else self.releases.root
+        where = self._release if self._release.is_dir() and call.release else self.releases.root
+        program = _in_memory(call.name, iter(lambda: self._payload.read(_HOOK_BYTES, deadline), b""))
+        try:
             ended = self._run(
-                [str(program)], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
-                env=building.environment(call.env),
+                [call.name], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
+                env=building.environment(call.env), program=program,
             )  # fmt: skip
+        finally:
+            os.close(program)
         ended.require(f"the hook {call.name} failed")
         return _done(f"{call.name} ended well")
 
     def _cleanup(self) -> DeployAnswer:
         releases = self.releases
-        for folder in (releases.shared / "tmp").glob(f"{_HOOK_PREFIX}*"):  # of agents that were killed in a hook
-            shutil.rmtree(folder, ignore_errors=True)
         gone = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
         for name in gone:
             releases.remove(name)
@@ -190,6 +183,34 @@ class _Step:
 
     def _tell(self, step: str, detail: str) -> None:
         self._emit(Event("", step, detail))
+
+
+def _in_memory(name: str, parts: Iterable[bytes]) -> int:
+    """Return a descriptor of a program that is in no folder.
+
+    In a folder of the application its owner could put another one in its place, which a deploying root would run; and
+    nothing may be run from /tmp on many hosts.
+
+    Raises
+    ------
+    OpsError : the agent's interpreter was built for a system that has no such programs.
+    """
+    if not hasattr(os, "memfd_create"):
+        hint = "name another one by karafka.python, then fab karafka.setup"
+        raise OpsError("the agent's Python has no os.memfd_create", hint=hint)
+    try:
+        written = os.memfd_create(name, os.MFD_CLOEXEC | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        written = os.memfd_create(name, os.MFD_CLOEXEC)
+    with os.fdopen(written, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fchmod(written, 0o700)
+        # Nothing that is open for writing can be run.
+        return os.open(f"/proc/self/fd/{written}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _done(*words: str) -> DeployAnswer:

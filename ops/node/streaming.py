@@ -54,6 +54,7 @@ def run(
     directory: Path | None = None,
     env: Mapping[str, str] | None = None,
     output: int = subprocess.PIPE,
+    program: int | None = None,
     permit: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run a program to its end.
@@ -63,6 +64,7 @@ def run(
     tell : is told each line of its output.
     env : its whole environment.
     output : where its standard output goes instead.
+    program : a descriptor of what is run instead of the file `argv[0]`. A script's interpreter reads it by that.
     permit : asked now and then; raises an OpsError where nobody wants it any more, which ends it.
 
     Raises
@@ -73,6 +75,8 @@ def run(
     try:
         child = subprocess.Popen(
             argv,
+            executable=None if program is None else f"/proc/self/fd/{program}",
+            pass_fds=() if program is None else (program,),
             cwd=directory,
             env=env,
             stdin=subprocess.DEVNULL,

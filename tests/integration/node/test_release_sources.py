@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,17 +76,44 @@ def test_an_artifacts_name_is_never_a_path_nor_an_option(root: Path, name: str) 
     assert not list(root.rglob("*.whl"))
 
 
-def test_a_hook_runs_from_a_folder_below_deploy_to(root: Path) -> None:
-    # Given a host where nothing can be run from /tmp
-    told, answer = ask(root, DeployAction.HOOK, b"#!/bin/sh\necho $0\n", name="after-updated.sh")
-    # Then the hook runs from shared/, and is gone afterwards
+HOOKS = {
+    "sh": "#!/bin/sh\necho $KARAFKA_HOOK $(find . -name '*after-updated*') $(pwd)\n",
+    "bash": "#!/usr/bin/env -S bash -e\necho $KARAFKA_HOOK $(pwd)\n",
+    "python": f"#!{sys.executable}\nimport os\nprint(os.environ['KARAFKA_HOOK'], os.getcwd())\n",
+    "perl": '#!/usr/bin/perl\nuse Cwd;\nprint "$ENV{KARAFKA_HOOK} ", getcwd, "\\n";\n',
+}
+
+
+@pytest.mark.parametrize("text", HOOKS.values(), ids=HOOKS)
+def test_a_hook_in_any_language_runs_in_deploy_to_and_is_in_no_folder(root: Path, text: str) -> None:
+    # Given a hook, which may be run from no folder that somebody else can change
+    # When it runs
+    told, answer = ask(
+        root, DeployAction.HOOK, text.encode(), name="after-updated.x", env={"KARAFKA_HOOK": "after-updated.x"}
+    )
+    # Then it does so in deploy_to
+    assert (answer.error, told) == ("", [f"after-updated.x {root}"])
+    # And nothing but the note of it was written there
+    assert {path.name for path in root.rglob("*") if path.is_file()} == {"karafka-audit.log"}
+
+
+def test_a_hook_that_is_a_binary_runs_and_one_that_cannot_says_why(root: Path) -> None:
+    # Given a program of the machine's own, larger than one read
+    binary = Path(shutil.which("ls") or "").read_bytes()
+    (root / "here").touch()
+    # When it is a hook
+    told, answer = ask(root, DeployAction.HOOK, binary, name="after-updated")
+    # Then it runs
     assert answer.error == ""
-    assert told[0].startswith(f"{root}/shared/tmp/")
-    assert list((root / "shared/tmp").iterdir()) == []
-    # And what a killed agent has left goes with the next cleanup
-    (root / "shared/tmp/karafka-hook-left").mkdir()
-    ask(root, DeployAction.CLEANUP)
-    assert list((root / "shared/tmp").iterdir()) == []
+    assert "here" in told
+    # And one whose interpreter is missing is named, as one that fails or does not end
+    for text, said in (
+        ("#!/none\n", "after-updated cannot be run: No such file"),
+        ("#!/bin/sh\nexit 3\n", "the hook after-updated failed"),
+        ("#!/bin/sh\nsleep 60\n", "after-updated had not ended after"),
+    ):
+        _, bad = ask(root, DeployAction.HOOK, text.encode(), name="after-updated", timeout_seconds=0.5)
+        assert said in bad.error
     # And no name of a hook is a path
     _, refused = ask(root, DeployAction.HOOK, b"#!/bin/sh\n", name="../after-updated")
     assert "is no name of a hook" in refused.error
