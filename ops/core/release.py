@@ -102,7 +102,7 @@ class DeployCall:
     brokers : of a check, who must be reachable, `host:port`.
     wall : the operator's clock, seconds since 1970.
     tool : of a check, the operator's version of the tool.
-    oldest : of a check, the interpreter that the release's own venv has to be of at least; empty for any.
+    oldest : of a build or a check, the interpreter that the release's own venv has to be of at least; empty for any.
     name : of a hook.
     """
 

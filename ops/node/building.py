@@ -16,7 +16,8 @@ VENV = ".venv"
 _LOCKS = ("requirements.lock", "requirements.txt")
 _CONSTRAINTS = "constraints.txt"
 _PROJECTS = ("pyproject.toml", "setup.py")
-_UV_LOCK = "uv.lock"
+UV_LOCK = "uv.lock"
+_NO_DOWNLOADS = "--no-python-downloads"  # a deploy fetches what the release names, and no interpreter
 
 
 def build(
@@ -26,12 +27,14 @@ def build(
     seconds: float,
     tell: Callable[[str, str], None],
     run: Run,
+    oldest: tuple[int, ...] = (),
 ) -> str:
     """Run the build step in a release's folder.
 
     Parameters
     ----------
     argv : of the project's own; empty for the default one.
+    oldest : the interpreter that the default one's venv has to be of at least; empty for any.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def build(
     OpsError : a command fails, or the time is over; with its last lines.
     """
     deadline, began = Deadline(seconds), time.monotonic()
-    commands = [list(argv)] if argv else _default(release, shutil.which("uv", path=env.get("PATH")))
+    commands = [list(argv)] if argv else _default(release, uv(env), oldest)
     for command in commands:
         words = " ".join(command)
         tell("building", words)
@@ -65,9 +68,29 @@ def python() -> str:
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _default(release: Path, uv: str | None) -> list[list[str]]:
+def uv(env: Mapping[str, str]) -> str | None:
+    """Return the uv that a build with this environment uses; None for none."""
+    return shutil.which("uv", path=env.get("PATH"))
+
+
+def uv_finds(program: str, oldest: tuple[int, ...], env: Mapping[str, str], seconds: float, run: Run) -> bool:
+    """Whether uv has an interpreter here that a venv for the app can be made of."""
+    argv = [program, "python", "find", "--no-project", _NO_DOWNLOADS, _from(oldest)]
+    return bool(run(argv, seconds, env=env).code == 0)
+
+
+def is_too_old(oldest: tuple[int, ...]) -> bool:
+    """Whether the interpreter that venvs are made with will not do."""
+    return sys.version_info[: len(oldest)] < oldest
+
+
+def _from(oldest: tuple[int, ...]) -> str:
+    return f">={'.'.join(map(str, oldest))}"
+
+
+def _default(release: Path, uv: str | None, oldest: tuple[int, ...]) -> list[list[str]]:
     """Plan the default build after what the release brings."""
-    if uv is not None and (release / _UV_LOCK).is_file():
+    if uv is not None and (release / UV_LOCK).is_file():
         return [[uv, "sync", "--frozen", "--no-dev"]]
     lock = next((name for name in _LOCKS if (release / name).is_file()), None)
     wanted = ["-r", lock] if lock is not None else []
@@ -79,7 +102,8 @@ def _default(release: Path, uv: str | None) -> list[list[str]]:
         return []
     constraints = ["-c", _CONSTRAINTS] if (release / _CONSTRAINTS).is_file() else []
     if uv is not None:
-        return [[uv, "venv", "--python", python(), VENV], [uv, "pip", "install", *constraints, *wanted]]
+        own = [_NO_DOWNLOADS, "--python", _from(oldest)] if is_too_old(oldest) else ["--python", python()]
+        return [[uv, "venv", *own, VENV], [uv, "pip", "install", *constraints, *wanted]]
     pip = [f"{VENV}/bin/python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     return [[python(), "-m", "venv", VENV], [*pip, *constraints, *wanted]]
 

@@ -127,7 +127,8 @@ class _Step:
         call, releases = self._call, self.releases
         try:
             env = building.environment(call.env)
-            how = building.build(self._release, call.build or (), env, call.timeout_seconds, self._tell, self._run)
+            args = (env, call.timeout_seconds, self._tell, self._run, call.oldest)
+            how = building.build(self._release, call.build or (), *args)
         except OpsError as error:
             releases.spoil(call.release, error.what.splitlines()[0])
             raise

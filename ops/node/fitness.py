@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator
 
 from ops import __version__
+from ops.core.errors import OpsError
 from ops.core.release import DeployCall
-from ops.node import building, linking
+from ops.node import building, linking, streaming
 from ops.node.releases import Releases
 
 _LEAST_BYTES = 50_000_000
@@ -20,6 +21,7 @@ _UNPACKED = 4  # times an artifact's size may be needed
 _LEAST_INODES = 1000
 _SKEW_SECONDS = 30.0
 _BROKER_SECONDS = 3.0
+_UV_SECONDS = 20.0
 _UNPACKERS = {".gz": "zlib", ".tgz": "zlib", ".bz2": "bz2", ".xz": "lzma"}
 
 
@@ -31,7 +33,14 @@ def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
         linking.make_dirs(releases.shared, call.linked_dirs, call.linked_files)
     except OSError as error:
         return (f"{error.filename} cannot be made: {error.strerror}",)
-    found = [*_tool(call), *_places(releases), *_space(releases, call), *_programs(call), *_brokers(call)]
+    found = [
+        *_tool(call),
+        *_places(releases),
+        *_space(releases, call),
+        *_programs(call),
+        *_interpreter(releases, call),
+        *_brokers(call),
+    ]
     found += [
         f"the linked file {releases.shared / path} is missing"
         for path in linking.missing(releases.shared, call.linked_files)
@@ -99,12 +108,30 @@ def _programs(call: DeployCall) -> Iterator[str]:
     lacks = building.needs() if call.build == () else ""
     if lacks:
         yield f"{lacks}, which the default build needs: install python3-venv"
-    if call.build == () and sys.version_info[:2] < call.oldest and shutil.which("uv") is None:
-        needed = ".".join(map(str, call.oldest))
-        yield (
-            f"the default build makes venvs of Python {_version()}, the app needs {needed} or later: "
-            "name one by karafka.python, then fab karafka.setup"
-        )
+
+
+def _interpreter(releases: Releases, call: DeployCall) -> Iterator[str]:
+    """Look whether the default build can make a venv that the app runs in."""
+    if call.build != () or not building.is_too_old(call.oldest):
+        return
+    env = building.environment(call.env)
+    uv = building.uv(env)
+    if uv is not None:
+        # With a lock uv finds an interpreter by itself, and may fetch one.
+        if (releases.root / "current" / building.UV_LOCK).is_file():
+            return
+        try:
+            if building.uv_finds(uv, call.oldest, env, _UV_SECONDS, streaming.run):
+                return
+        except OpsError as error:
+            yield error.what
+            return
+    needed = ".".join(map(str, call.oldest))
+    others, install = ("", "") if uv is None else (", uv finds no other", f"uv python install {needed}, or ")
+    yield (
+        f"the default build makes venvs of Python {_version()}{others}, the app needs {needed} or later: "
+        f"{install}name one by karafka.python, then fab karafka.setup"
+    )
 
 
 def _brokers(call: DeployCall) -> Iterator[str]:

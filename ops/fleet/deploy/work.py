@@ -15,6 +15,7 @@ from ops.core.errors import ExitCode, OpsError
 from ops.core.interpreters import OLDEST
 from ops.core.release import NAME, Artifact, DeployAction, DeployAnswer, Release, ReleaseState
 from ops.core.retention import previous_of
+from ops.core.settings import Settings
 from ops.core.telling import HostFact, Said, Uploaded
 from ops.fleet.deploy import artifact as artifacts
 from ops.fleet.deploy.fleet import Fleet, StepFailedError, answers, check_python, require
@@ -126,11 +127,8 @@ class Work:
         )
 
     def _build(self) -> None:
-        env = {name: str(value) for name, value in self._settings.env.items()}
         seconds = self._settings.build_timeout_seconds
-        self.fleet.ask(
-            DeployAction.BUILD, seconds=seconds, build=self._settings.build_argv, env=env, **self._names
-        )  # fmt: skip
+        self.fleet.ask(DeployAction.BUILD, seconds=seconds, **_build_of(self._settings), **self._names)
 
     def _verify(self) -> None:
         first = self.fleet.only(self.fleet.names[:1])
@@ -192,16 +190,24 @@ def check(fleet: Fleet, artifact: Artifact | None) -> Mapping[str, DeployAnswer]
         source=settings.repo_url or "",
         linked_dirs=settings.linked_dirs,
         linked_files=settings.linked_files,
-        build=settings.build_argv,
         brokers=settings.kafka.brokers if settings.kafka.observe_from == "host" else (),
         wall=time.time(),
         tool=__version__,
-        oldest=OLDEST if settings.app is not None and settings.argv[0].startswith(".venv/") else (),
+        **_build_of(settings),
     )
     bad = [f"{name}: {trouble}" for name, one in found.items() for trouble in one.troubles]
     if bad:
         raise StepFailedError(f"not fit for a deploy: {'; '.join(bad)}", ExitCode.FAILED)
     return found
+
+
+def _build_of(settings: Settings) -> dict[str, Any]:
+    """Return what the agents are told of the build."""
+    return {
+        "build": settings.build_argv,
+        "env": {name: str(value) for name, value in settings.env.items()},
+        "oldest": OLDEST if settings.app is not None and settings.argv[0].startswith(".venv/") else (),
+    }
 
 
 def new_name(there: Iterable[Release], now: float) -> str:

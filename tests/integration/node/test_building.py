@@ -9,10 +9,12 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ops.core.errors import OpsError
+from ops.node import building
 from ops.node.building import build, environment
 from ops.node.streaming import run
 from tests.labs.parts import find
@@ -49,7 +51,7 @@ def uvs_own(folder: Path) -> dict[str, str]:
 def built(tmp_path: Path, house: Path) -> Callable[..., tuple[str, list[str]]]:
     """Builds a release of some files by pip; gives what was said at the end, and the commands."""
 
-    def make(files: Mapping[str, str], *own: str, uv: str = "") -> tuple[str, list[str]]:
+    def make(files: Mapping[str, str], *own: str, uv: str = "", oldest: tuple[int, ...] = ()) -> tuple[str, list[str]]:
         release = tmp_path / "release"
         release.mkdir(exist_ok=True)
         for name, text in files.items():
@@ -62,7 +64,7 @@ def built(tmp_path: Path, house: Path) -> Callable[..., tuple[str, list[str]]]:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house), "UV_OFFLINE": "1", "UV_FIND_LINKS": str(house)}
         env = {**environment(offline), "PATH": f"{tools}:/usr/bin:/bin", **uvs_own(tmp_path)}
         told: list[str] = []
-        words = build(release, own, env, SECONDS, lambda kind, line: told.append(f"{kind} {line}"), run)
+        words = build(release, own, env, SECONDS, lambda kind, line: told.append(f"{kind} {line}"), run, oldest)
         return words, [line.removeprefix("building ") for line in told if line.startswith("building ")]
 
     return make
@@ -170,4 +172,19 @@ def test_with_uv_and_no_lock_of_its_own_the_requirements_are_installed_by_uv(
     assert version(tmp_path / "release", "lib") == "1.0"
     # And so they are over a venv that the release brings
     built({"requirements.txt": "lib\n", "constraints.txt": "lib<2\n"})
+    assert version(tmp_path / "release", "lib") == "1.0"
+
+
+def test_where_the_agents_own_interpreter_is_too_old_uv_makes_the_venv_of_another(
+    built: Callable[..., tuple[str, list[str]]], uv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an agent on an interpreter that the app does not run on, and one on PATH that will do
+    own = building.python()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/python3").symlink_to(own)
+    monkeypatch.setattr(building, "sys", SimpleNamespace(version_info=(3, 9, 2), executable="/none/python3.9"))
+    # When a release without a uv.lock is built where uv is
+    _, commands = built({"requirements.txt": "lib<2\n"}, uv=uv, oldest=tuple(sys.version_info[:2]))
+    # Then its venv is of that one, and nothing was to be downloaded
+    assert "--no-python-downloads" in commands[0]
     assert version(tmp_path / "release", "lib") == "1.0"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ops import __version__
 from ops.core.release import Artifact, DeployAction, DeployCall
-from ops.node import fitness
+from ops.node import building, fitness
 from ops.node.releases import Releases
+from tests.labs.parts import find
 
 
 @pytest.fixture
@@ -58,3 +60,27 @@ def test_an_interpreter_too_old_for_the_apps_own_venv_is_not_fit(root: Path) -> 
     # Then it says what to set; a build of the project's own is its own matter
     assert "karafka.python" in found
     assert troubles(root, build=("make",), oldest=(99, 0)) == ()
+
+
+@pytest.fixture
+def old_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent on the oldest interpreter of a host."""
+    monkeypatch.setattr(building, "sys", SimpleNamespace(version_info=(3, 9, 2), executable="/usr/bin/python3.9"))
+
+
+@pytest.mark.usefixtures("old_agent")
+def test_a_host_is_fit_by_uv_where_it_finds_an_interpreter_for_the_apps_own_venv(root: Path) -> None:
+    # Given an agent on an old interpreter, and uv on the PATH that the build has, and not on the agent's
+    uv, own = find("uv"), tuple(sys.version_info[:2])
+    assert uv is not None
+    env = {"PATH": str(Path(uv).parent)}
+    # When there is an interpreter that will do
+    # Then uv finds it
+    assert troubles(root, build=(), oldest=own, env={"PATH": f"{env['PATH']}:{Path(sys.executable).parent}"}) == ()
+    # And where there is none, that is said before anything is moved
+    (found,) = troubles(root, build=(), oldest=(3, 99), env=env)
+    assert "uv finds no other, the app needs 3.99 or later: uv python install 3.99" in found
+    # And with a lock uv decides by that
+    (root / "current").mkdir()
+    (root / "current/uv.lock").touch()
+    assert not any("uv finds" in one for one in troubles(root, build=(), oldest=(3, 99), env=env))
