@@ -70,8 +70,11 @@ class Ran:
 
 
 def find() -> list[Interpreter]:
-    """Return the interpreters of this machine that the project is promised to run on, the oldest first."""
-    found: dict[tuple[str, tuple[int, int, int]], Interpreter] = {}
+    """Return the interpreters of this machine that the project is promised to run on, the oldest first.
+
+    Of a version that is there twice it is the first one found: venvs and logs are named by the version.
+    """
+    found: dict[tuple[int, int, int], Interpreter] = {}
     for python in _candidates():
         try:
             done = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, timeout=_ASK_SECONDS, check=True)
@@ -80,7 +83,7 @@ def find() -> list[Interpreter]:
             continue  # a shim of a version that is not chosen, or one without venv
         version = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
         if kind == "cpython" and level == "final" and OLDEST_ON_HOSTS <= version[:2] <= NEWEST:
-            found.setdefault((str(Path(base).resolve()), version), Interpreter(base, version))
+            found.setdefault(version, Interpreter(base, version))
     return sorted(found.values(), key=lambda one: one.version)
 
 

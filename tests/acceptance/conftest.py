@@ -11,7 +11,6 @@ from ops.core.identity import Identity
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.nspawn import SystemdHost
-from tests.labs.parts import GIT, require
 from tests.labs.relays import MakeRelays, Relays
 from tests.labs.shop import Shop
 from tests.labs.ssh_fleet import MakeHosts
@@ -45,7 +44,6 @@ def unit_shop(tmp_path: Path, systemd_host: SystemdHost) -> MakeUnitShop:
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Yard]:
     """A project of three SSH hosts that all tests of a module share."""
-    require(GIT)
     directory = tmp_path_factory.mktemp("yard")
     fleet = LocalFleet(directory / "fleet", 3)
     fleet.start()

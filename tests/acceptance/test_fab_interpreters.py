@@ -19,6 +19,7 @@ from ops.fleet.setup.wheel import own_wheel
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
+from tests.labs.parts import GIT, in_ci, needs
 from tests.labs.relays import APP, Relays
 
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
@@ -31,7 +32,7 @@ def interpreters() -> list[remote.Python]:
     system = remote.look(Path("/usr/bin/python3"))
     middle = system if system is not None and system.version[:2] >= OLDEST_ON_HOSTS else found[0]
     chosen = [found[-1], middle, found[0]]
-    if "CI" in os.environ and PYENV.is_dir():
+    if in_ci() and PYENV.is_dir():
         assert chosen[0].version[:2] == OLDEST_ON_HOSTS, f"pyenv install {OLDEST_ON_HOSTS}"
         assert len({one.version for one in chosen}) == 3, chosen
     return chosen
@@ -74,6 +75,7 @@ def repository(folder: Path) -> Path:
     return folder
 
 
+@needs(GIT)
 @pytest.mark.kafka
 @pytest.mark.timeout(300)
 def test_hosts_on_different_interpreters_are_one_fleet(

@@ -18,7 +18,7 @@ from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
 from tests.labs.yard import Yard
 
-QUICK_SECONDS = 40.0  # what takes so long has not been ended by its own deadline, which is a second
+QUICK_SECONDS = 40.0  # what takes so long has not been ended by its own deadline, of 5 s at most
 
 
 class Grounds(Yard):
@@ -90,13 +90,15 @@ def test_a_build_and_a_hook_have_as_long_as_the_settings_say(grounds: Grounds) -
     # Then the deploy ends instead, and says by what
     assert "sleep 170" in refused.stderr
     # Given a hook that does not end
-    grounds.settings(default_hooks=False, hook_timeout_seconds=1)
+    grounds.settings(default_hooks=False, hook_timeout_seconds=5)
     hook = grounds.hook("before-publishing", "echo $$ > hook.pid; exec sleep 170")
     refused = grounds.fab("deploy", code=1)
     hook.unlink()
     # Then so it does, and the hook is gone
     assert "before-publishing" in refused.stderr
-    pid = int((grounds.folder / "hook.pid").read_text())
+    written = grounds.folder / "hook.pid"
+    assert Deadline(10).poll(lambda: written.exists() and written.read_text().endswith("\n"))
+    pid = int(written.read_text())
     assert Deadline(10).poll(lambda: Identity.of(pid) is None)
     # And neither was waited for, nor published
     assert time.monotonic() - began < 2 * QUICK_SECONDS

@@ -10,6 +10,7 @@ from typing import Any
 
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.operators import FAB, Operator
+from tests.labs.parts import GIT, require
 
 # Says READY=1 and stands still, or does what a release's `mode` says: `exit` ends at once.
 STANDING = """
@@ -33,6 +34,7 @@ class Yard:
     """
 
     def __init__(self, folder: Path, fleet: LocalFleet) -> None:
+        require(GIT)
         self.folder = folder
         self.fleet = fleet
         self.source = folder / "source"

@@ -14,6 +14,7 @@ import pytest
 
 from ops.core.protocol import Event, Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall
+from tests.labs.parts import GIT, needs
 
 RELEASE = "20260101000001"
 
@@ -38,6 +39,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "app"
 
 
+@needs(GIT)
 def test_a_link_of_a_repository_that_leads_out_is_refused_by_name(root: Path, tmp_path: Path) -> None:
     # Given a repository with a link inside, and then one that leads out
     source = tmp_path / "source"
