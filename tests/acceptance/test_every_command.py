@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,56 @@ BIN = Path(sys.executable).parent
 
 # -- what is typed at all
 
+Known = Mapping[str, set[str]]
+
 
 @cache
-def typed_words() -> list[set[str]]:
-    """Return the words of all texts of each test module."""
-    found = []
+def typed_lines() -> list[set[str]]:
+    """Return the words of each call, tuple and list in the tests: those of a command line stand in one of them.
+
+    Names that a function binds to such words count as the words themselves. Docstrings are in no call.
+    """
+    found = list[set[str]]()
     for path in TESTS.rglob("*.py"):
-        texts = [one.value for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Constant)]
-        found.append({word for text in texts if isinstance(text, str) for word in text.split()})
+        tree = ast.parse(path.read_text())
+        at_top = bound([one for one in tree.body if isinstance(one, ast.Assign)], {})
+        inner = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+        for scope, known in [(tree, at_top), *((one, bound([one], at_top)) for one in inner)]:
+            lines = (one for one in ast.walk(scope) if isinstance(one, ast.Call | ast.List | ast.Tuple))
+            found += [words(one, known) for one in lines]
     return found
+
+
+def bound(body: Sequence[ast.stmt], known: Known) -> Known:
+    """Return the names that an assignment, a loop over literals or a parameter of a test binds to words."""
+    found = dict(known)
+    for one in (each for statement in body for each in ast.walk(statement)):
+        if isinstance(one, ast.For) and isinstance(one.target, ast.Name):
+            found[one.target.id] = {word for each in getattr(one.iter, "elts", []) for word in words(each, found)}
+        elif isinstance(one, ast.Call) and ast.unparse(one.func) == "pytest.mark.parametrize":
+            name, values = one.args[:2]
+            if isinstance(name, ast.Constant):
+                found[name.value] = {word for each in getattr(values, "elts", []) for word in words(each, found)}
+        elif isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant | ast.List | ast.Tuple):
+            found.update({target.id: words(one.value, found) for target in one.targets if isinstance(target, ast.Name)})
+            for target in one.targets:
+                if isinstance(target, ast.Tuple) and isinstance(one.value, ast.Tuple):
+                    pairs = zip(target.elts, one.value.elts, strict=False)
+                    found.update({name.id: words(each, found) for name, each in pairs if isinstance(name, ast.Name)})
+    return found
+
+
+def words(node: ast.AST, known: Known) -> set[str]:
+    """Return the words of one node: a call's are those of its arguments."""
+    if isinstance(node, ast.Constant):
+        return {node.value.partition("=")[0]} if isinstance(node.value, str) else set()
+    if isinstance(node, ast.Name):
+        return known.get(node.id, set())
+    if isinstance(node, ast.Starred):
+        return words(node.value, known)
+    parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+    flat = (one for one in parts if not isinstance(one, ast.Call | ast.List | ast.Tuple))
+    return {word for one in flat for word in words(one, known)}
 
 
 def commands(tasks: Collection) -> Iterator[tuple[set[str], list[str]]]:
@@ -57,14 +98,13 @@ def commands(tasks: Collection) -> Iterator[tuple[set[str], list[str]]]:
 
 @pytest.mark.parametrize("tasks", [fab_tasks, inv_tasks], ids=["fab", "inv"])
 def test_every_task_is_typed_by_a_test_and_every_flag_by_one_that_types_its_task(tasks: Collection) -> None:
-    # Given the words of each test module, for a command line is a list of words in one
-    modules = typed_words()
-    # Then no task and no flag is without any
+    # Given the command lines of all tests, and then those of each task
     missing = []
     for names, flags in commands(tasks):
-        typed = [words for words in modules if words & names]
+        typed = [line for line in typed_lines() if line & names]
+        # Then no task and no flag is without any
         missing += [min(names)] if not typed else []
-        missing += [f"{min(names)} {flag}" for flag in flags if not any(flag in words for words in typed)]
+        missing += [f"{min(names)} {flag}" for flag in flags if not any(flag in line for line in typed)]
     assert missing == []
 
 
@@ -85,7 +125,7 @@ class Grounds(Yard):
 
 @pytest.fixture(scope="module")
 def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Grounds]:
-    """A project of three hosts that nothing was deployed to, for this module."""
+    """A project of three hosts, for this module; each test deploys what it needs."""
     directory = tmp_path_factory.mktemp("grounds")
     fleet = LocalFleet(directory / "fleet", 3)
     fleet.start()
@@ -96,8 +136,14 @@ def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> It
 
 @pytest.fixture
 def yard(grounds: Grounds) -> Grounds:
-    """The same, by its own settings."""
+    """The same, by its own settings, with hosts that nothing was deployed to."""
     grounds.settings()
+    for root in grounds.hosts.values():
+        for path in (root / "releases", root / "shared/releases", root / "repo"):
+            shutil.rmtree(path, ignore_errors=True)
+        for file in (root / "current", root / "revisions.log"):
+            file.unlink(missing_ok=True)
+    grounds.git("switch", "--quiet", "main")
     return grounds
 
 
@@ -131,8 +177,8 @@ def test_a_check_says_what_a_deploy_would_take_and_moves_nothing(yard: Grounds) 
 def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Grounds) -> None:
     # Given a branch and a tag beside the main branch
     first = yard.git("rev-parse", "HEAD")
-    yard.git("tag", "v1.0")
-    yard.git("switch", "--quiet", "--create", "feature/x")
+    yard.git("tag", "--force", "v1.0")
+    yard.git("switch", "--quiet", "--force-create", "feature/x")
     feature = yard.commit("on the branch")
     yard.git("switch", "--quiet", "main")
     root = yard.hosts["host1"]
@@ -152,9 +198,11 @@ def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Grounds) -> No
 
 def test_a_rollback_goes_to_the_release_that_is_named(yard: Grounds) -> None:
     # Given a host with three releases
-    releases = sorted(path.name for path in (yard.hosts["host1"] / "releases").iterdir())
-    assert len(releases) >= 3
     only = ("--hosts", "host1")
+    for _ in range(3):
+        yard.fab("deploy", *only)
+    releases = sorted(path.name for path in (yard.hosts["host1"] / "releases").iterdir())
+    assert len(releases) == 3
     # When it is planned
     done = yard.fab("deploy.rollback", "--release", releases[0], "--dry-run", *only)
     # Then nothing is moved
@@ -175,16 +223,16 @@ def test_a_rollback_goes_to_the_release_that_is_named(yard: Grounds) -> None:
 
 
 def test_a_cleanup_keeps_as_many_good_releases_as_the_settings_say(yard: Grounds) -> None:
-    # Given two hosts with five releases
+    # Given two hosts with four releases
     only = ("--hosts", "host2,host3")
-    for _ in range(5):
+    for _ in range(4):
         yard.fab("deploy", *only)
     # When old ones are removed on one of them
     yard.settings(keep_releases=2)
     told = events(yard.fab("deploy.cleanup", "--hosts", "host2", "--json", "--lock-wait", "5").stdout)
     # Then two are left there, current among them, and the other one has all
-    left = {name: sorted(one.name for one in (root / "releases").iterdir()) for name, root in yard.hosts.items()}
-    assert (len(left["host2"]), len(left["host3"])) == (2, 5)
+    left = {name: sorted(one.name for one in (yard.hosts[name] / "releases").iterdir()) for name in ("host2", "host3")}
+    assert (len(left["host2"]), len(left["host3"])) == (2, 4)
     assert yard.current()["host2"] == left["host2"][-1]
     assert told
     # And a deploy does the same by itself
@@ -205,14 +253,55 @@ def test_a_plan_is_for_those_who_are_named_and_touches_nothing(yard: Grounds) ->
     roles = {"host1": ["karafka"], "host2": ["karafka", "karafka_big"], "host3": ["karafka_big"]}
     yard.settings(role=["karafka", "karafka_big"], stages={"test": {"hosts": places(yard, roles)}})
     # When a plan for one role is asked for
-    for task in ("karafka.start", "karafka.stop"):
+    for task in ("karafka.start", "karafka.stop", "karafka.restart"):
         plan = json.loads(yard.fab(task, "--roles", "karafka_big", "--dry-run", "--json", "--lock-wait", "5").stdout)
         # Then it is for its processes alone, on the hosts that have it
         assert sorted(names(plan)) == [("host2", "karafka_big-0"), ("host3", "karafka_big-0")]
+        # And one process can be named
+        plan = json.loads(yard.fab(task, "--processes", "karafka-0", "--dry-run", "--json").stdout)
+        assert sorted(names(plan)) == [("host1", "karafka-0"), ("host2", "karafka-0")]
     # And the same goes for logs
     plan = yard.fab("karafka.log", "--roles", "karafka_big", "--processes", "karafka_big-0", "--dry-run").stdout
     assert "host1" not in plan
     assert "karafka_big-0" in plan
+    # And for a setup, which has no processes
+    plan = yard.fab("karafka.setup", "--hosts", "host1,host2", "--roles", "karafka_big", "--dry-run").stdout
+    assert [line.partition(":")[0] for line in plan.splitlines()] == ["host2"]
+    assert not (yard.hosts["host2"] / "releases").exists()
+    # And for a move to another manager
+    plan = json.loads(yard.fab("karafka.migrate", "systemd", "--hosts", "host1", "--dry-run", "--json").stdout)
+    assert [*names(plan)] == [("host1", "karafka-0")]
+
+
+def test_a_restart_goes_on_against_the_preflight_for_a_reason_alone(yard: Grounds) -> None:
+    # Given a broker that nobody listens on, which no preflight passes
+    only = ("--hosts", "host1")
+    yard.fab("deploy", *only)
+    yard.fab("karafka.start", *only)
+    yard.settings(
+        kafka={"brokers": ["127.0.0.1:9"], "groups": ["nobody"]},
+        rollout={"settle_seconds": 0, "gate_timeout_seconds": 1},
+    )
+    # When it is forced without a reason, that is refused
+    assert "--reason" in yard.fab("karafka.restart", *only, "--force", code=2).stderr
+    # When it is forced for one
+    done = yard.fab("karafka.restart", *only, "--force", "--reason", "the brokers are away")
+    # Then it goes on, and says against what
+    assert "the preflight is overruled (the brokers are away)" in done.stderr
+    assert "no broker answered" in done.stderr
+    yard.settings()
+    yard.fab("karafka.stop", *only)
+
+
+def test_a_log_is_told_to_programs(yard: Grounds) -> None:
+    # Given a line in the log of a process
+    log = yard.hosts["host1"] / "shared/log/karafka-0.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("a line\n")
+    # Then it is told with where it comes from
+    told = json.loads(yard.fab("karafka.log", "--hosts", "host1", "--lines", "1", "--json").stdout)
+    (process,) = told["hosts"][0]["processes"]
+    assert (told["hosts"][0]["host"], process["name"], process["log"]) == ("host1", "karafka-0", ["a line"])
 
 
 def places(yard: Grounds, roles: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -244,8 +333,9 @@ def test_a_time_to_wait_for_a_lease_is_refused_where_it_is_none(yard: Grounds) -
         # Then nothing is done
         assert "--lock-wait: expected 0 to" in refused.stderr
     # And a lease that nobody has is left as it is, whatever the reason
-    found = json.loads(yard.fab("deploy.unlock", "--reason", "gone home", "--json", "--yes").stdout)
-    assert (found["stage"], found["broken"]) == ("test", False)
+    for unlock in ("deploy.unlock", "karafka.unlock"):
+        found = json.loads(yard.fab(unlock, "--reason", "gone home", "--json", "--yes").stdout)
+        assert (found["stage"], found["broken"]) == ("test", False)
 
 
 # -- inv
@@ -328,6 +418,15 @@ def test_a_server_runs_the_groups_that_are_named_and_a_worker_is_told_its_order(
     finally:
         end(server)
         end(worker)
+
+
+def test_routes_and_facts_are_of_the_app_that_is_named(project: Path) -> None:
+    # Given an app of the user's own
+    (project / "own_app.py").write_text(APP.format(name="typed"))
+    # Then both tell of it
+    routes = json.loads(inv(project, "routes", "--app", "own_app:app", "--json").stdout)
+    assert {"typed-in", "typed-other"} <= {one["topic"] for one in routes}
+    assert json.loads(inv(project, "info", "--app", "own_app:app", "--json").stdout)["app"] == "typed"
 
 
 def test_what_is_not_there_is_told_of_a_sandbox(project: Path) -> None:

@@ -269,12 +269,12 @@ def test_lag_is_asked_through_a_host_of_the_fleet(stage: Stage) -> None:
     ]
 
 
-@pytest.mark.parametrize("verb", ["status", "lag"])
-def test_a_watched_table_renews_itself_until_ctrl_c(stage: Stage, verb: str) -> None:
+@pytest.mark.parametrize("task", ["karafka.status", "karafka.lag"])
+def test_a_watched_table_renews_itself_until_ctrl_c(stage: Stage, task: str) -> None:
     # Given a live table on a terminal of 80 columns
     inside, outside = pty.openpty()
     process = subprocess.Popen(
-        stage.argv(f"karafka.{verb}", "--watch"), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=outside,
+        stage.argv(task, "--watch"), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=outside,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
     )  # fmt: skip
     try:

@@ -62,14 +62,19 @@ def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKaf
         assert restarted.returncode == 0, restarted.stderr
         assert not set(before) & set(after)
     finally:
-        stopped = inv(tmp_path, "stop")
+        stopped = inv(tmp_path, "stop", "--json")
     # And stop ends them all; status says so with exit 3
     assert stopped.returncode == 0, stopped.stderr
-    assert inv(tmp_path, "status").returncode == 3
-    # And a name that is none is refused before anything is done
-    unknown = inv(tmp_path, "stop", "--processes", "karafka-7")
-    assert unknown.returncode == 2
-    assert "karafka-7" in unknown.stderr
+    assert states(stopped) == ["stopped", "stopped"]
+    one = inv(tmp_path, "status", "--processes", "karafka-1", "--json")
+    assert (one.returncode, states(one)) == (3, ["stopped"])
+    # And a name that is none, or a live table for a program, is refused before anything is done
+    for task in ("stop", "restart"):
+        unknown = inv(tmp_path, task, "--processes", "karafka-7")
+        assert unknown.returncode == 2
+        assert "karafka-7" in unknown.stderr
+    watched = inv(tmp_path, "status", "--watch", "--json")
+    assert (watched.returncode, "--watch" in watched.stderr) == (2, True)
 
 
 def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
