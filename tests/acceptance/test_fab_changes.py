@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +19,9 @@ from ops.kafka.connection import Cluster
 from ops.kafka.groups import observe
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.ssh_fleet import MakeHosts
 
-FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 APP = """
 import os
 from ops.consumer import App, Controller
@@ -50,7 +48,7 @@ class Project:
         self.bootstrap = kafka.bootstrap
         self.old, self.new = f"{self.name}-old", f"{self.name}-new"
         kafka.create_topics({self.old: PARTITIONS, self.new: PARTITIONS})
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         self.write(processes=2)
         self.release("1", self.old)
 
@@ -96,10 +94,7 @@ class Project:
 
     def fab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run fab."""
-        done = subprocess.run(
-            [FAB, "-i", str(self.fleet.key), "-f", "fabric.json", *arguments], cwd=self.folder, env=os.environ,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150, check=False,
-        )  # fmt: skip
+        done = fab(self.folder, "-i", str(self.fleet.key), *arguments, code=None)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
@@ -125,6 +120,7 @@ def evidence_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_a_release_that_adds_a_topic_is_rolled_with_one_planned_rebalance(project: Project) -> None:
     # Given four processes that read one topic, and a release that reads another one, too

@@ -16,6 +16,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.parts import SSH, needs
 from tests.labs.ssh_fleet import MakeHosts
 
@@ -41,7 +42,7 @@ class Project:
     def __init__(self, folder: Path, fleet: LocalFleet) -> None:
         self.folder = folder
         self.fleet = fleet
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         self.write()
         for host in fleet.hosts:
             self.release(host.name, "1")
@@ -90,17 +91,8 @@ class Project:
     def argv(self, *arguments: str) -> list[str]:
         return [FAB, "-i", str(self.fleet.key), "-f", "fabric.json", *arguments]
 
-    def fab(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.argv(*arguments),
-            cwd=self.folder,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def fab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = fab(self.folder, "-i", str(self.fleet.key), *arguments, code=None)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

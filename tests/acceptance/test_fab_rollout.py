@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,13 @@ import pytest
 
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.state import Status, read_state, write_state
+from tests.labs import in_process
 
 PROJECT = Path(__file__).parents[2]
-FAB = Path(sys.executable).parent / "fab"
 
 
 def fab(sandbox: Status, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FAB, "-f", sandbox.config, *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=170,
-        check=False,
-    )  # fmt: skip
+    return in_process.fab(PROJECT, *arguments, config=str(sandbox.config), code=None)
 
 
 def processes(sandbox: Status) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from ops.core.deadline import Deadline
 from ops.kafka.connection import Cluster
 from ops.kafka.members import remove_members
 from ops.sandbox.state import Status, read_state
+from tests.labs.in_process import fab
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -50,7 +51,7 @@ class Stage:
         return done
 
     def status(self, *arguments: str, config: str = "") -> Seen:
-        done = self.fab("karafka.status", "--json", *arguments, config=config)
+        done = fab(PROJECT, "karafka.status", "--json", *arguments, config=config or str(self.config), code=None)
         return Seen(done.returncode, json.loads(done.stdout))
 
     def until(self, holds: Callable[[Seen], bool]) -> Seen:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+from unittest import mock
 
 import pytest
 from invoke.vendor import yaml  # type: ignore[attr-defined]
@@ -23,6 +24,7 @@ from ops.reference.resources import Resources
 from ops.sandbox.census import guard
 from ops.sandbox.state import Status, read_state
 from ops.sandbox.supervisord import LocalSupervisord
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.topics import messages_by_key
 
 BIN = Path(sys.executable).parent
@@ -44,7 +46,7 @@ class Workers:
         karafka.update(app=APP, processes=1, workers=2, start_timeout_seconds=40, stop_timeout_seconds=15, **more)
         self.folder = folder
         (folder / "fabric.json").write_text(json.dumps(settings))
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         (folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
         self.names = [f"{one['host']} worker-{index}" for one in stage["hosts"] for index in (0, 1)]
         self.env: dict[str, str] = read_state(sandbox.directory)["env"]
@@ -61,7 +63,8 @@ class Workers:
         return done
 
     def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        return self.run("fab", "-f", "fabric.json", *arguments, code=code)
+        with mock.patch.dict(os.environ, self.env):
+            return fab(self.folder, *arguments, code=code)
 
     def seen(self, code: int | None = None) -> dict[str, dict[str, Any]]:
         """Give what `karafka.status` says of the workers, by host and slot."""

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.operators import FAB, Operator
 
 # Says READY=1, and writes a line for each file that is put beside it.
@@ -39,7 +40,7 @@ class Project:
         self.own = {"known_hosts": str(known_hosts), "stop_timeout_seconds": 5, "rollout": {"settle_seconds": 0}, **own}
         self._keys = {"look_for_keys": False, "allow_agent": False, "key_filename": [str(key)]}
         folder.mkdir(parents=True)
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         self.settings()
 
     def settings(self, **more: Any) -> None:
@@ -49,12 +50,8 @@ class Project:
 
     def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which is to have this exit code; None for any."""
-        done = subprocess.run(
-            [FAB, "-f", "fabric.json", *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = fab(self.folder, *arguments, code=code)
         assert "Traceback" not in done.stderr, done.stderr
-        assert code in (None, done.returncode), (done.returncode, done.stdout, done.stderr)
         return done
 
     def operator(self, *arguments: str) -> Operator:

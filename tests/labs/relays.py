@@ -20,6 +20,7 @@ from tests.labs.brokers import Broker
 if TYPE_CHECKING:  # kafka-python warns at its import, before pytest is told to ignore it
     from ops.reference.tally import Tally
     from ops.reference.traffic import Sent
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.operators import FAB, PATIENCE, Operator
 
 PARTITIONS = 4
@@ -75,7 +76,7 @@ class Relays:
         self.bootstrap = broker.bootstrap
         broker.create_topics({f"{name}-in": PARTITIONS, f"{name}-out": PARTITIONS})
         folder.mkdir(parents=True)
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         self.settings()
         self.release("good")
 
@@ -133,10 +134,7 @@ class Relays:
 
     def fab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        done = subprocess.run(
-            self._argv(*arguments), cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=170, check=False,
-        )  # fmt: skip
+        done = fab(self.folder, "-i", str(self.fleet.key), *arguments, code=None)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

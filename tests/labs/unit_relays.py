@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sysconfig
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ from ops.core.states import State
 from ops.sandbox.deployed import Deployed
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.nspawn import PYTHON, SystemdHost
+from tests.labs.in_process import FABFILE, fab
 
-FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 PATIENCE = 60.0
 PARTITIONS = 4
 # Each message is sent on with its number. A message that says so is held for good; a release does wrong what stands in
@@ -82,7 +81,7 @@ class UnitRelays:
         self.release("good")
         self.application.install()
         folder.mkdir(parents=True)
-        (folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (folder / "fabfile.py").write_text(FABFILE)
         keys = {"key_filename": str(host.key), "look_for_keys": False, "allow_agent": False}
         data = {"load_ssh_configs": False, "connect_kwargs": keys, "karafka": self.section}
         (folder / "fabric.json").write_text(json.dumps(data))
@@ -93,10 +92,7 @@ class UnitRelays:
 
     def fab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        done = subprocess.run(
-            [FAB, "-f", "fabric.json", *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=170, check=False,
-        )  # fmt: skip
+        done = fab(self.folder, *arguments, code=None)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.sandbox.hosts import LocalFleet
+from tests.labs.in_process import FABFILE, fab, stands_alone
 from tests.labs.operators import FAB, Operator
 from tests.labs.parts import GIT, require
 
@@ -71,7 +72,7 @@ class Yard:
     def tidy(self) -> None:
         """Make the project as it is for every test: settings, tasks, no hooks, a source that works."""
         self.settings()
-        (self.folder / "fabfile.py").write_text("from ops.fleet.tasks import namespace as ns\n")
+        (self.folder / "fabfile.py").write_text(FABFILE)
         for path in (self.folder / ".karafka/hooks").glob("*"):
             path.unlink()
         self.commit("good")
@@ -106,6 +107,8 @@ class Yard:
 
     def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which is to have this exit code; None for any."""
+        if not stands_alone(self.folder, arguments):
+            return fab(self.folder, *arguments, code=code)
         done = subprocess.run(
             self.argv(*arguments), cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=120, check=False,
