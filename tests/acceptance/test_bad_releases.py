@@ -25,13 +25,13 @@ while "KARAFKA_DESCRIBE" not in os.environ:
     print("waiting for a lock", flush=True)
     time.sleep(1)
 """
-# Once its status record says that it works it has five seconds to live.
-EXITS_AFTER_5_SECONDS = """
+# Once its status record says that it works it has two seconds to live.
+EXITS_AFTER_2_SECONDS = """
 def last_words():
     status = pathlib.Path(os.environ["KARAFKA_STATUS_FILE"])
     while not ('"running"' in (text := status.read_text()) and f'{os.getpid()}' in text):
         time.sleep(0.05)
-    time.sleep(5)
+    time.sleep(2)
     print("out of memory, I am leaving", flush=True)
     os._exit(3)
 
@@ -82,7 +82,7 @@ class Case:
         self.relays = relays
         self.before: dict[str, int] = relays.pids()
         assert set(relays.releases().values()) == {"good"}
-        with relays.traffic() as sent:
+        with relays.traffic(20) as sent:
             relays.release("bad", **bad)
             self.restarted: subprocess.CompletedProcess[str] = relays.fab("karafka.restart")
             self.after: dict[str, dict[str, Any]] = relays.states()
@@ -124,11 +124,11 @@ def test_a_release_that_exits_at_once_never_touches_the_process_that_works(relay
     assert case.tally.exact, str(case.tally)
 
 
-def test_a_release_that_exits_after_five_seconds_is_seen_before_the_next_batch(relays: Relays) -> None:
+def test_a_release_that_exits_after_two_seconds_is_seen_before_the_next_batch(relays: Relays) -> None:
     # Given a fleet whose first batch is watched for longer than that
-    relays.settings({"settle_seconds": 9, "gate_timeout_seconds": 30})
-    # When a release that exits five seconds after it was ready is rolled out, and then a good one
-    case = Case(relays, at_import=EXITS_AFTER_5_SECONDS)
+    relays.settings({"settle_seconds": 5, "gate_timeout_seconds": 30})
+    # When a release that exits two seconds after it was ready is rolled out, and then a good one
+    case = Case(relays, at_import=EXITS_AFTER_2_SECONDS)
     # Then the gate after the first batch refused, saying who is down
     case.check_first_batch_stopped_it(
         11, "host1 karafka-0: ready", "the gate after batch 1: refused", "host1 karafka-0 is"
@@ -140,7 +140,7 @@ def test_a_release_that_exits_after_five_seconds_is_seen_before_the_next_batch(r
 
 def test_a_release_that_never_gets_warm_is_ended_and_the_old_process_goes_on(relays: Relays) -> None:
     # Given a fleet whose starts may not take long
-    relays.settings(start_timeout_seconds=3)
+    relays.settings(start_timeout_seconds=2)
     # When a release that never becomes ready is rolled out, and then a good one
     case = Case(relays, at_import=HANGS)
     # Then the first batch stopped it with its last words, and both processes went on
@@ -151,6 +151,7 @@ def test_a_release_that_never_gets_warm_is_ended_and_the_old_process_goes_on(rel
     assert case.tally.exact, str(case.tally)
 
 
+@pytest.mark.soak
 def test_a_release_that_never_becomes_ready_without_a_standby_stops_at_the_first_host(relays: Relays) -> None:
     # Given a fleet whose processes are stopped before their successors start, which may not take long
     relays.settings({"standby": "off"}, start_timeout_seconds=3)
@@ -192,7 +193,7 @@ def test_the_next_batch_waits_for_a_process_that_joins_slowly(relays_of: MakeRel
     assert members.fab("karafka.start").returncode == 0
     told = [members.root(host.name) / "partitions" for host in members.hosts]
     assert Deadline(90).poll(lambda: all(one.exists() and one.read_text() == "2" for one in told), every=0.1)
-    with members.traffic():
+    with members.traffic(20):
         # When a release that joins slowly is rolled out
         members.release("slow", member=MEMBER.format(delay=4))
         done = members.fab("karafka.restart")

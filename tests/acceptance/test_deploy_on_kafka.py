@@ -40,9 +40,9 @@ def artifact(relays: Relays, name: str, text: str) -> Path:
 def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays) -> None:
     # Given a fleet that works, under traffic
     before = relays.releases()
-    relays.settings({"gate_timeout_seconds": 8}, build=False, auto_rollback=True)
+    relays.settings({"gate_timeout_seconds": 6}, build=False, auto_rollback=True)
     fine = APP.format(at_import="", at_message="pass")
-    with relays.traffic() as sent:
+    with relays.traffic(20) as sent:
         # When a release is deployed that reads a topic which the cluster does not have
         done = relays.fab("deploy", "--artifact", str(artifact(relays, "more", fine + MORE_TOPICS)))
         # Then it is named, and current does not move

@@ -152,6 +152,7 @@ def test_a_release_that_adds_a_topic_is_rolled_with_one_planned_rebalance(projec
     assert [one["planned"] for one in evidence_of(back)["groups"]] == [4]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_fewer_processes_leave_their_groups_and_no_partition_waits_for_a_session(project: Project) -> None:
     # Given settings with one process a host where there were two

@@ -77,6 +77,7 @@ def repository(folder: Path) -> Path:
 
 @needs(GIT)
 @pytest.mark.kafka
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_hosts_on_different_interpreters_are_one_fleet(
     tmp_path: Path, fleet: LocalFleet, kafka: SharedKafka, pythons: list[remote.Python], wheelhouse: Path

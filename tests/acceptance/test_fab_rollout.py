@@ -14,6 +14,8 @@ from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.state import Status, read_state, write_state
 from tests.labs import in_process
 
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -34,7 +36,6 @@ def started(sandbox: Status) -> Iterator[Status]:
     assert fab(sandbox, "karafka.stop").returncode == 0
 
 
-@pytest.mark.timeout(300)
 def test_a_healthy_restart_passes_a_gate_after_each_host_and_keeps_the_generation(started: Status) -> None:
     # Given a fleet that runs
     before = processes(started)
@@ -50,7 +51,6 @@ def test_a_healthy_restart_passes_a_gate_after_each_host_and_keeps_the_generatio
     assert generations[0] == generations[1]
 
 
-@pytest.mark.timeout(300)
 def test_a_preflight_without_brokers_refuses_and_touches_nothing(started: Status) -> None:
     # Given a fleet that runs, whose broker is down
     before = {one["pid"] for one in processes(started)}

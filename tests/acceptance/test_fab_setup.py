@@ -198,6 +198,7 @@ def test_a_wheelhouse_without_a_requirement_is_refused_before_any_host_is_reache
 
 
 @needs(TCSH)
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_host_with_csh_and_an_odd_folder_is_set_up_and_does_what_it_is_asked(fresh: Fresh, wheelhouse: Path) -> None:
     # Given a host whose users log in by tcsh, which sets the window's title without a line end

@@ -32,7 +32,7 @@ PATIENCE = 90.0
 APP = "ops.reference.sources:background"
 JOBS = "sources.jobs"
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
 
 class Workers:

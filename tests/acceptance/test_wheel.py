@@ -19,6 +19,7 @@ def run(*argv: str | Path, cwd: Path, check: bool = True) -> subprocess.Complete
     return subprocess.run([*argv], cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=check)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_an_installed_wheel_begins_a_project_and_sees_a_fleet(tmp_path: Path, sandbox: Status) -> None:
     # Given a wheel of this project, installed with its base dependencies into a fresh environment

@@ -183,6 +183,7 @@ def test_a_static_member_comes_back_without_a_rebalance(kafka: SharedKafka, benc
     assert bench.sequences(100) == list(range(100))
 
 
+@pytest.mark.soak
 def test_a_broker_that_is_gone_for_a_while_costs_nothing(own_kafka: MakeKafka, bench_of: MakeBench) -> None:
     # Given messages in work
     broker = own_kafka()

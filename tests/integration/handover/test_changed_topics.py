@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import pytest
+
 from ops.core.deadline import Deadline
 from ops.core.gate import Gate, Terms
 from ops.core.protocol import Verb
@@ -16,7 +18,7 @@ from ops.kafka.groups import observe
 from ops.node.managers.pidfile import PidfileManager
 from tests.labs.handover_lab import HandoverLab, MakeHandoverLab
 
-RATE = 100
+RATE = 30
 PATIENCE = 30.0
 
 
@@ -106,6 +108,7 @@ def test_a_removed_topic_is_owned_by_nobody_and_the_rollback_reads_on_where_it_e
     lab.assert_nothing_left()
 
 
+@pytest.mark.soak
 def test_topics_change_by_stop_and_start_too(lab_of: MakeHandoverLab) -> None:
     # Given two processes at work on two topics
     lab = lab_of(processes=2, partitions=4, more=("old",))

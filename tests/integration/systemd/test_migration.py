@@ -10,7 +10,7 @@ from ops.core.deadline import Deadline
 from ops.sandbox.nspawn import USER, SystemdHost
 from tests.labs.unit_relays import MakeUnitRelays
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.soak]
 
 PATIENCE = 60.0
 

@@ -180,6 +180,7 @@ def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of
     assert (again.ok, again.message) == (True, "already running")
 
 
+@pytest.mark.soak
 def test_the_reference_app_does_its_work_within_the_unit(
     serving: MakeServing, systemd_host: SystemdHost, broker: EmbeddedKafka
 ) -> None:
