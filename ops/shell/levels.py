@@ -1,0 +1,176 @@
+"""Settings files as Fabric and Invoke merge them, and what they could not take: an error of ours before they end on it.
+
+A key is text, whatever YAML 1.1 makes of it (`on` is true there): here, and where Fabric and Invoke read the same file
+after us.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.core.errors import SettingsError
+
+SUFFIXES = ("yaml", "yml", "json")
+_DEEPEST = 50  # mappings within each other: Invoke goes down by calls within calls
+_TAG = "tag:yaml.org,2002:"
+_SCALAR_KEYS = {f"{_TAG}{kind}" for kind in ("str", "bool", "int", "float", "null", "timestamp", "value")}
+
+
+@dataclass
+class Levels:
+    """Files that are merged one into the other, and what Invoke could not merge.
+
+    Parameters
+    ----------
+    prefix : of the variables that override single values.
+    """
+
+    prefix: str
+    _mappings: dict[tuple[str, ...], bool] = field(default_factory=dict)  # of each key path: whether it is one
+    _origins: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read(self, path: Path) -> Mapping[str, Any] | None:
+        """Read a file; None where it is empty, or Python.
+
+        Raises
+        ------
+        SettingsError : it cannot be read, or not be merged with those before.
+        """
+        if not is_data(path):
+            return None
+        found = _read(path)
+        if found is None:
+            return None
+        if not isinstance(found, Mapping):
+            raise SettingsError(f"expected a mapping, got {str(found)[:40]!r}", where=str(path))
+        try:
+            _check_keys(found, "", ())
+            _check_values(found.get("karafka"), "karafka", frozenset())
+            self.take(found, str(path))
+        except SettingsError as error:
+            where = f"{path}: {error.where}" if error.where else str(path)
+            raise SettingsError(error.what, where=where, hint=error.hint) from None
+        return found
+
+    def take(self, data: Mapping[str, Any], origin: str, above: tuple[str, ...] = ()) -> None:
+        """Merge one more.
+
+        Raises
+        ------
+        SettingsError : Invoke could not; it names the key path.
+        """
+        for key, value in data.items():
+            where = (*above, key)
+            mapping = isinstance(value, Mapping)
+            if self._mappings.setdefault(where, mapping) is not mapping:
+                one, other = ("a mapping", "no mapping") if mapping else ("no mapping", "a mapping")
+                what = f"it is {one} here, and {other} in {self._origins[where]}"
+                raise SettingsError(what, where=".".join(where), hint="write both alike, or leave one out")
+            self._origins.setdefault(where, origin)
+            if mapping:
+                self.take(value, origin, where)
+            else:
+                self._name(where, origin)
+
+    def _name(self, where: tuple[str, ...], origin: str) -> None:
+        """Refuse keys that would have the same name in the environment."""
+        variable = "_".join(where).upper()
+        other = self._variables.setdefault(variable, where)
+        if other == where:
+            return
+        there = self._origins[other]
+        raise SettingsError(
+            f"it and {'.'.join(other)}{'' if there == origin else f' of {there}'} would both be"
+            f" {self.prefix}_{variable} in the environment, which {self.prefix.capitalize()} refuses",
+            where=".".join(where),
+            hint="rename one of the two",
+        )
+
+
+def is_data(path: Path) -> bool:
+    """Whether a file is read, not run."""
+    return path.suffix.lstrip(".") in SUFFIXES
+
+
+def _check_keys(value: Any, where: str, above: tuple[int, ...]) -> None:
+    """Refuse keys that are no text, and mappings without an end, wherever they are in a file."""
+    if not isinstance(value, Mapping):
+        return
+    if id(value) in above:
+        raise SettingsError("it contains itself", where=where)
+    if len(above) == _DEEPEST:
+        raise SettingsError(f"there are more than {_DEEPEST} mappings within each other", where=f"{where[:40]}...")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise SettingsError(f"expected text for a key, got {key!r}", where=where, hint="put it in quotes")
+        _check_keys(item, f"{where}.{key}" if where else key, (*above, id(value)))
+
+
+def _check_values(value: Any, where: str, above: frozenset[int]) -> None:
+    """Refuse what is no text, number, truth value, list or mapping, and what contains itself."""
+    if isinstance(value, (Mapping, list)):
+        if id(value) in above:
+            raise SettingsError("it contains itself", where=where)
+        if len(above) == _DEEPEST:
+            raise SettingsError(f"there are more than {_DEEPEST} lists within each other", where=f"{where[:40]}...")
+        inside = above | {id(value)}
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if isinstance(value, Mapping) and not isinstance(key, str):
+                raise SettingsError(f"expected text for a key, got {key!r}", where=where, hint="put it in quotes")
+            _check_values(item, f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}", inside)
+    elif value is not None and not isinstance(value, (str, int, float)):
+        what = f"expected text, a number, true, false, a list or a mapping, got {type(value).__name__}: {value!s:.80}"
+        raise SettingsError(what, where=where, hint="put it in quotes")
+
+
+def _read(path: Path) -> Any:
+    yaml = _text_keys()
+    try:
+        text = path.read_text()
+        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
+        raise SettingsError(" ".join(str(error).split()) or type(error).__name__, where=str(path)) from None
+
+
+def _text_keys() -> Any:
+    """Let the YAML that Fabric and Invoke read with take keys as they are written; return it."""
+    from invoke import util
+
+    yaml: Any = vars(util)["yaml"]
+    yaml.add_constructor(f"{_TAG}map", _mapping, Loader=yaml.SafeLoader)
+    return yaml
+
+
+def _loader(yaml: Any) -> Any:
+    """Make a loader that says of whatever cannot be constructed where it stands: PyYAML lets errors of any kind out."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # the one of Invoke is known while it runs
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (yaml.YAMLError, RecursionError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
+                what = f"this is no {node.tag.removeprefix(_TAG)} ({type(error).__name__}: {error})"
+                raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
+    return Loader
+
+
+def _mapping(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
+    """Construct a mapping as PyYAML does, empty first as it may contain itself, but with keys as they are written."""
+    made: dict[Any, Any] = {}
+    yield made
+    if node.id != "mapping":
+        loader.construct_mapping(node)  # it is refused here
+    loader.flatten_mapping(node)  # merges: <<
+    for key, value in node.value:
+        if key.id == "scalar" and key.tag in _SCALAR_KEYS:
+            made[key.value] = loader.construct_object(value)
+        else:  # it is refused here, by its line, or as no text
+            made.update(loader.construct_mapping(type(node)(node.tag, [(key, value)], node.start_mark)))
