@@ -155,7 +155,9 @@ class _Raw(io.RawIOBase):
 def _decompressed(source: Readable) -> tuple[Readable, tuple[type[Exception], ...]]:
     """Return the archive behind its compression, known by its first bytes, and what damaged data raises there."""
     buffered = io.BufferedReader(_Raw(source), CHUNK_BYTES)
-    head = buffered.peek(6)
+    head = buffered.peek(tarfile.BLOCKSIZE)
+    if _is_header(head[: tarfile.BLOCKSIZE]):  # the name of its first member may begin as compressed data does
+        return buffered, ()
     try:
         if head.startswith(b"\x1f\x8b"):
             import gzip
@@ -172,3 +174,12 @@ def _decompressed(source: Readable) -> tuple[Readable, tuple[type[Exception], ..
     except ImportError as error:
         raise OpsError(f"this host's Python lacks {error.name}, which the archive is compressed with") from error
     return buffered, ()
+
+
+def _is_header(block: bytes) -> bool:
+    """Whether a member's header stands there: its checksum holds."""
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except _DAMAGED:
+        return False
+    return True

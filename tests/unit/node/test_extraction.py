@@ -211,6 +211,19 @@ def test_what_was_packed_arrives_as_it_was(files: dict[str, tuple[bytes, bool]],
             assert how_it_is.st_mtime == 1_700_000_000
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("how", COMPRESSIONS)
+@pytest.mark.parametrize(
+    "name", [b"BZhang.txt", b"BZh91AY&SY", b"]", b"]...", b"\x1f\x8b", b"\xfd7zXZ", b"\x1f\x8b\x08/x"]
+)
+def test_a_member_may_be_called_as_compressed_data_begins(name: bytes, how: str, form: int, tmp_path: Path) -> None:
+    # Given an archive whose first member has such a name
+    place = Place(tmp_path)
+    place.unpack(pack(member(os.fsdecode(name)), form=form, how=how))
+    # Then it is unpacked by what it is
+    assert place.tree()[os.fsdecode(name)] == b"new"
+
+
 @CHEAP
 @given(st.sampled_from(COMPRESSIONS), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_a_damaged_archive_ends_in_an_error_of_ours_and_a_short_one_always(how: str, at: float, flip: int) -> None:
