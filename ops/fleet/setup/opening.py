@@ -21,13 +21,16 @@ COMMAND = (
 )
 # Nothing is run that another user may have put there, unless a setting names it: what is run is the file that the name
 # leads to, if nobody else can write to it or to a folder above it; no venv's, as in remote.py. `-I`: the host's
-# PYTHONPATH is none of ours. Any answer begins on a line of its own.
+# PYTHONPATH is none of ours. A try is ended in time where there is timeout(1). Any answer begins on a line of its own.
 _SEARCH = """\
 named=@named@
 found=
+limit="timeout -s KILL @seconds@"
+$limit id </dev/null >/dev/null 2>&1 || limit=
+ask='import sys; sys.stdout.write("%d.%d.%d" % sys.version_info[:3])'
 try() {
     [ -f "$1" ] && [ -x "$1" ] || return 0
-    version=$("$1" -I -c 'import sys; sys.stdout.write("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null)
+    version=$($limit "$1" -I -c "$ask" </dev/null 2>/dev/null)
     case $version in
     3.9.* | 3.[1-9][0-9].*) exec "$1" -I -c '@begin@' ;;
     [0-9]*) case "$found, " in *", $1 is $version, "*) ;; *) found="$found, $1 is $version" ;; esac ;;
@@ -69,8 +72,9 @@ for folder in @places@; do
 done
 printf '\\n{"setup": 1, "old": "%s"}\\n' "$(printf %s "${found#, }" | tr -cd 'A-Za-z0-9_./, -')"
 """
+_TRY_SECONDS = 10
 _BEGIN = (
-    "import json, sys; order = json.loads(sys.stdin.buffer.readline()); "
+    "import json, sys; order = json.loads(sys.stdin.buffer.raw.readline()); "  # and nothing of what follows
     'exec(compile(order.pop("script"), "karafka.setup", "exec")); begin(order)'
 )
 
@@ -83,6 +87,6 @@ def opening(order: dict[str, Any]) -> bytes:
     order : what remote.py reads; its `python` is the interpreter that a setting names, empty for none.
     """
     search = _SEARCH.replace("@places@", " ".join(order["places"])).replace("@begin@", _BEGIN)
-    search = search.replace("@named@", shlex.quote(order["python"]))
+    search = search.replace("@seconds@", str(_TRY_SECONDS)).replace("@named@", shlex.quote(order["python"]))
     script = (resources.files(__package__) / "remote.py").read_text()
     return f"{search}end\n{json.dumps({**order, 'script': script})}\n".encode()

@@ -11,17 +11,19 @@ import io
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 STEP_SECONDS = 300
 LOOK_SECONDS = 10
+BLOCK_BYTES = 1 << 18
 FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log")
 LINK = "karafka-ops"
 MARK = "karafka-ops.json"  # as ops.core.installation has it
@@ -58,14 +60,31 @@ def begin(order: dict[str, Any]) -> None:
     """Carry the order out, and tell what came of it."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the operator may go: what has begun is finished
     try:
-        say(**main(order))
+        # Before there is a lock to hold: nothing may come for long, or ever
+        say(**main(order, received(0, STEP_SECONDS)))
     except RefusalError as refusal:
         say(error=str(refusal), hint=refusal.hint)
     except OSError as error:
         say(error=f"{error.filename or 'setup'}: {error.strerror}", hint="")
 
 
-def main(order: dict[str, Any]) -> dict[str, Any]:
+def received(descriptor: int, seconds: float) -> bytes:
+    """Return all that comes to its end.
+
+    Raises
+    ------
+    RefusalError : the end is not there in time.
+    """
+    parts, end = [b""], time.monotonic() + seconds
+    while select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+        part = os.read(descriptor, BLOCK_BYTES)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+    raise RefusalError(f"the wheels were not through within {seconds:g} s")
+
+
+def main(order: dict[str, Any], wheels: bytes) -> dict[str, Any]:
     """Carry the order out; return the last line."""
     root = Path(order["deploy_to"])
     shared = root / "shared"
@@ -83,7 +102,7 @@ def main(order: dict[str, Any]) -> dict[str, Any]:
         made = made_by(shared / LINK, order["digest"])
         changed = made is None or order["python"] not in ("", *made)
         if changed:
-            make_venv(shared, order, interpreters(order))
+            make_venv(shared, order, interpreters(order), wheels)
         write(shared / "karafka-ops-host.json", {"host": order["host"], "stage": order["stage"]})
         own = look(shared / LINK / "bin" / "python")
         mark = json.loads((shared / LINK / MARK).read_text())
@@ -156,15 +175,10 @@ def harmless(path: Path) -> Path | None:
 def look(path: Path) -> Python | None:
     """Return what an interpreter says of itself; None for anything that is none."""
     try:
-        done = subprocess.run(
-            [str(path), "-I", "-c", TELL],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=LOOK_SECONDS,
-            check=True,
-        )
-        where, version, venv = json.loads(done.stdout)
+        code, output = ended([str(path), "-I", "-c", TELL], LOOK_SECONDS, errors=subprocess.DEVNULL)
+        if code:
+            return None
+        where, version, venv = json.loads(output)
         return Python(str(where or path), tuple(map(int, version)), bool(venv))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None
@@ -175,7 +189,7 @@ def dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python]) -> None:
+def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels: bytes) -> None:
     """Make a new venv and swing the link to it; the one before stays, for agents still at work."""
     link = shared / LINK
     if link.is_dir() and not link.is_symlink():
@@ -186,7 +200,7 @@ def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python]) -> Non
     keep = {venv, link.resolve()}
     try:
         python = first_venv(venv, pythons)
-        install(venv, order, python)
+        install(venv, order, python, wheels)
         said = failure(venv)
         if said:
             raise RefusalError(f"the tool does not run there by {python}: {said}")
@@ -225,14 +239,17 @@ def first_venv(venv: Path, pythons: list[Python]) -> Python:
     raise RefusalError("; ".join(refusals), "Debian, Ubuntu: apt-get install python3-venv; or name another: `python:`")
 
 
-def install(venv: Path, order: dict[str, Any], python: Python) -> None:
+def install(venv: Path, order: dict[str, Any], python: Python, wheels: bytes) -> None:
     """Install the tool's wheel, and what it needs: from the wheels that came along, else from the registry."""
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(sys.stdin.buffer.read())) as archive:
-            for member in archive.getmembers():
-                content = archive.extractfile(member)
-                if content is not None:
-                    (Path(folder) / Path(member.name).name).write_bytes(content.read())
+        try:
+            with tarfile.open(fileobj=io.BytesIO(wheels)) as archive:
+                for member in archive.getmembers():
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        (Path(folder) / Path(member.name).name).write_bytes(content.read())
+        except tarfile.TarError as error:
+            raise RefusalError(f"the wheels did not come whole: {error}") from None
         pip = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         source = ["--no-index", "--find-links", folder] if order["offline"] else []
         say(step="installing", detail=f"karafka-ops {order['version']}, {', '.join(order['requirements'])}")
@@ -246,19 +263,32 @@ def install(venv: Path, order: dict[str, Any], python: Python) -> None:
 def run(argv: list[str], what: str, hint: str = "") -> None:
     """Run one command; its last lines are the error's."""
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=STEP_SECONDS,
-            check=False,
-        )
+        code, output = ended(argv, STEP_SECONDS, errors=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         raise RefusalError(f"{what}: no end after {STEP_SECONDS} s", hint) from None
-    if done.returncode:
-        said = [line.strip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
+    if code:
+        said = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
         raise RefusalError(f"{what}: {' / '.join(said[-4:])}", hint)
+
+
+def ended(argv: list[str], seconds: float, errors: int) -> tuple[int, bytes]:
+    """Run one command to its end; return its exit code and output. One that is too slow is ended with all it began.
+
+    Raises
+    ------
+    OSError : it cannot be run.
+    subprocess.TimeoutExpired : it was too slow.
+    """
+    child = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+    )
+    with child:
+        try:
+            output, _ = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+            raise
+    return child.returncode, output
 
 
 def failure(venv: Path) -> str:

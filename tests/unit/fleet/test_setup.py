@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,16 +210,12 @@ def test_a_newer_one_without_venv_is_passed_over_and_said(host: Path, capfd: pyt
     assert ["No module named ensurepip" in one["detail"] for one in said if one["step"] == "passed over"] == [True]
 
 
-def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(
-    host: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(host: Path) -> None:
     # Given a host that was set up by the newest that it had, and got a newer one since
     def set_up(python: str = "", digest: str = "d1") -> str:
         """Set the host up; return what its venv is of, and the venv's name."""
         made = {**order(host, python), "digest": digest}
-        packed = setup.make_setup(settings(host), settings(host).hosts).load
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
-        said = remote.main(made)
+        said = remote.main(made, setup.make_setup(settings(host), settings(host).hosts).load)
         link = host / "app/shared/karafka-ops"
         assert said["python"].endswith(f"({json.loads((link / MARK_FILE).read_text())['python']})")
         return f"{said['python']} {link.readlink()}"
@@ -238,6 +235,70 @@ def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(
     # And another build of the tool, without a name, has the newest
     fake(host / "bin/python3.13", "3.13.0")
     assert "python3.13" in set_up(digest="d2")
+
+
+def runs(program: str) -> Iterator[str]:
+    """Yield the processes of a program."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().startswith(program.encode()):
+                yield path.parent.name
+
+
+@pytest.mark.parametrize("body", ["exec {0}/bin/sleep 170", "{0}/bin/sleep 170", "{0}/bin/sleep 170 & wait"])
+def test_an_interpreter_that_does_not_answer_is_passed_over_with_all_it_began(
+    host: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    # Given what has an interpreter's name and waits, and an old one after it
+    monkeypatch.setattr(sys.modules[opening.__module__], "_TRY_SECONDS", 1)
+    monkeypatch.setattr(remote, "LOOK_SECONDS", 0.3)
+    waiting = host / "bin/python3"
+    waiting.write_text(f"#!/bin/sh\n{body.format(host)}\n")
+    waiting.chmod(0o755)
+    old = fake(host / "bin/python3.8", "3.8.18")
+    for look in (lambda: trouble(host), lambda: str(remote.everywhere([]))):
+        # When the host is set up, or looked at by a good Python
+        began = time.monotonic()
+        said = look()
+        # Then the next one is asked soon, and nothing goes on
+        assert time.monotonic() - began < 30
+        assert str(old) in said
+        deadline = Deadline(10)
+        while left := list(runs(f"{host}/bin/sleep")):
+            assert not deadline.expired, left
+
+
+def test_wheels_that_do_not_come_are_waited_for_without_the_lock_and_not_for_ever(
+    host: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given an operator that sends a part of the wheels and no more
+    monkeypatch.setattr(remote, "STEP_SECONDS", 0.2)
+    reading, writing = os.pipe()
+    os.write(writing, b"part")
+    monkeypatch.setattr(remote, "received", lambda _, seconds, real=remote.received: real(reading, seconds))
+    monkeypatch.setattr(remote.signal, "signal", lambda *_: None)
+    # When the host is set up
+    remote.begin(order(host))
+    # Then it gives up, before it has touched anything
+    assert "the wheels were not through within 0.2 s" in capfd.readouterr().out
+    assert not (host / "app").exists()
+    # And what has come to its end is whole
+    os.close(writing)
+    os.close(reading)
+    (host / "wheels").write_bytes(b"part" * 200_000)
+    with (host / "wheels").open("rb") as file:
+        assert len(remote.received(file.fileno(), 20)) == 800_000
+
+
+def test_wheels_that_came_in_part_are_said_so(host: Path) -> None:
+    # Given a host, and an operator that went away while it sent
+    fake(host / "bin/python3.12", "3.12.1")
+    load = setup.make_setup(settings(host), settings(host).hosts).load
+    # When the host is set up
+    with pytest.raises(remote.RefusalError, match="did not come whole"):
+        remote.main(order(host), load[: len(load) // 2])
+    # Then nothing is left of it
+    assert [path.name for path in (host / "app/shared").glob("karafka-ops*")] == ["karafka-ops.lock"]
 
 
 def test_where_none_can_make_a_venv_each_says_why(host: Path) -> None:
