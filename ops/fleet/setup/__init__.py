@@ -181,7 +181,9 @@ def _message(answer: dict[str, Any] | None) -> str:
     if answer is None:
         return ""
     begin = "set up" if answer.get("changed") else "already set up with this version"
-    return f"{begin}, {answer.get('python')}"
+    newer = answer.get("newer")
+    more = f"; {newer} is there, too: `python:` for the host or the stage names it" if newer else ""
+    return f"{begin}, {answer.get('python')}{more}"
 
 
 def _exit_code(outcomes: Sequence[SetupOutcome]) -> int:

@@ -100,22 +100,48 @@ def main(order: dict[str, Any], wheels: bytes) -> dict[str, Any]:
         except BlockingIOError:
             raise RefusalError("another setup is under way there", "wait for its end") from None
         made = made_by(shared / LINK, order["digest"])
-        changed = made is None or order["python"] not in ("", *made)
+        changed = made is None or not made.will_do(order["python"])
+        newer = "" if made is None or changed else beyond(made, order)
         if changed:
             make_venv(shared, order, interpreters(order), wheels)
         write(shared / "karafka-ops-host.json", {"host": order["host"], "stage": order["stage"]})
         own = look(shared / LINK / "bin" / "python")
         mark = json.loads((shared / LINK / MARK).read_text())
-    return {"done": True, "changed": changed, "python": str(own._replace(path=mark["python"])) if own else ""}
+    python = str(own._replace(path=mark["python"])) if own else ""
+    return {"done": True, "changed": changed, "python": python, "newer": newer}
 
 
-def made_by(link: Path, digest: str) -> tuple[str, str] | None:
-    """Return the interpreter of a venv that has this very build and works, and the setting's name for it."""
+class Made(NamedTuple):
+    """What a venv was made of: its interpreter, the setting's name for that, the newest that there was at the time."""
+
+    python: str
+    named: str
+    newest: tuple[int, ...]
+
+    def will_do(self, named: str) -> bool:
+        """Whether it is what a setting names; without one, whether none did when it was made."""
+        return named in (self.python, self.named) if named else not self.named
+
+
+def made_by(link: Path, digest: str) -> Made | None:
+    """Return what a venv was made of that has this very build and works."""
     try:
         mark = json.loads((link / MARK).read_text())
-        return None if mark["digest"] != digest or failure(link) else (mark["python"], mark["named"])
-    except (OSError, ValueError, KeyError, TypeError):
+        newest = tuple(int(part) for part in mark["newest"].split("."))
+        return None if mark["digest"] != digest or failure(link) else Made(mark["python"], mark["named"], newest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def beyond(made: Made, order: dict[str, Any]) -> str:
+    """Name an interpreter that came after the venv was made and is newer than any before it; empty for none."""
+    if order["python"]:
+        return ""
+    try:
+        best = interpreters(order)[0]
+    except RefusalError:
+        return ""
+    return str(best) if best.version[:2] > made.newest else ""
 
 
 def interpreters(order: dict[str, Any]) -> list[Python]:
@@ -205,7 +231,7 @@ def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels
         if said:
             raise RefusalError(f"the tool does not run there by {python}: {said}")
         made = {"version": order["version"], "digest": order["digest"], "python": python.path, "named": order["python"]}
-        write(venv / MARK, made)
+        write(venv / MARK, {**made, "newest": dotted(pythons[0].version[:2])})
         temporary = shared / f"{LINK}.{os.getpid()}"
         temporary.symlink_to(venv.name)
         temporary.replace(link)

@@ -210,12 +210,15 @@ def test_a_newer_one_without_venv_is_passed_over_and_said(host: Path, capfd: pyt
     assert ["No module named ensurepip" in one["detail"] for one in said if one["step"] == "passed over"] == [True]
 
 
-def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(host: Path) -> None:
+def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named_or_none_any_more(host: Path) -> None:
     # Given a host that was set up by the newest that it had, and got a newer one since
+    newer: list[str] = []
+
     def set_up(python: str = "", digest: str = "d1") -> str:
         """Set the host up; return what its venv is of, and the venv's name."""
         made = {**order(host, python), "digest": digest}
         said = remote.main(made, setup.make_setup(settings(host), settings(host).hosts).load)
+        newer.append(said["newer"])
         link = host / "app/shared/karafka-ops"
         assert said["python"].endswith(f"({json.loads((link / MARK_FILE).read_text())['python']})")
         return f"{said['python']} {link.readlink()}"
@@ -227,14 +230,24 @@ def test_a_venv_stays_until_the_tool_changes_or_another_interpreter_is_named(hos
     # Then nothing changes by itself
     assert str(old) in before
     assert set_up() == before
-    # And the named one is taken, once, and stays when it is named no more
+    # But the operator is told of the newer one
+    assert newer[-2:] == ["", f"Python 3.12.1 ({new})"]
+    # And the named one is taken, once
     named = set_up(str(new))
     assert str(new) in named
     assert named != before
-    assert set_up(str(new)) == set_up() == named
+    assert set_up(str(new)) == named
+    # And when it is named no more the newest is, once
+    newest = fake(host / "bin/python3.13", "3.13.0")
+    free = set_up()
+    assert str(newest) in free
+    assert set_up() == free
+    assert newer[-1] == ""
+    # And one that is named by the name that it has is what was made
+    assert set_up(str(newest)) == free
     # And another build of the tool, without a name, has the newest
-    fake(host / "bin/python3.13", "3.13.0")
-    assert "python3.13" in set_up(digest="d2")
+    fake(host / "bin/python3.14", "3.14.0")
+    assert "python3.14" in set_up(digest="d2")
 
 
 def runs(program: str) -> Iterator[str]:
