@@ -87,6 +87,9 @@ def _tool(subject: Subject) -> Iterator[Row]:
     if subject.python and made_of and subject.python not in made_of:
         text = f"its agent is of {made_of[0]}, the settings name {subject.python}"
         yield "python", text, f"fab karafka.setup --hosts {subject.host}"
+    elif not subject.python and any(made_of[1:]):
+        text = f"its agent is of {made_of[0]}, which the settings name no more"
+        yield "python", text, f"fab karafka.setup --hosts {subject.host}"
 
 
 def _manager(subject: Subject) -> Iterator[Row]:

@@ -87,6 +87,16 @@ def test_what_is_within_its_limits_is_none(facts: dict[str, Any]) -> None:
     assert examined(**facts) == {}
 
 
+@pytest.mark.parametrize(("named", "kinds"), [("/opt/py/python3", ["python"]), ("", [])])
+def test_an_agent_of_an_interpreter_that_is_named_no_more_is_found(named: str, kinds: list[str]) -> None:
+    # Given settings that name no interpreter, and an agent of a named one or not
+    facts = replace(WELL, made_of=("/opt/py/bin/python3.11", named))
+    # When the host is examined
+    found = examine(Subject("web1", SYSTEMD, facts, (), "1.0", 1000.0, 1001.0, python=""))
+    # Then only the named one is anything to mend
+    assert [one.kind for one in found] == kinds
+
+
 def test_files_that_differ_are_found_and_units_that_are_not_there_are_not_asked_to_be_enabled() -> None:
     # Given a host without the units
     path = f"/etc/systemd/system/{SYSTEMD.template}"
