@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,64 +10,80 @@ from pathlib import Path
 
 import pytest
 
-from tests.again import refusal
+from tests.again import main, refusal
 
 ROOT = Path(__file__).parents[3]
-PYTEST = [sys.executable, "-m", "pytest", "-q", "-n", "1", "--dist", "loadgroup", "-p", "tests.again"]
+WORKER = ("-n", "1", "--dist", "loadgroup")
+# Nothing but what the second try knows of: other plugins take longer to load than all these tests to run
+PLUGINS = "-p xdist.plugin -p tests.again"
 FAILS_BESIDE_OTHERS = """
-import os, pathlib, pytest
+import pathlib, pytest
 
 @pytest.mark.xdist_group("a group")
-@pytest.mark.parametrize("number", range({count}))
+@pytest.mark.parametrize("number", range(2))
 def test_at_first_it_fails(number):
-    mark = pathlib.Path(f"seen-{{number}}")
+    mark = pathlib.Path(f"seen-{number}")
     first = not mark.exists()
     mark.touch()
     assert not first
-
-def test_breaks_off():
-    if {breaks}:
-        os._exit(3)
 """
 
 
-def run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    outer = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV"))}
-    environment = {**outer, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-p tests.again"}
-    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose tests run with the plugin; it is the folder that commands run in."""
+    for name in [one for one in os.environ if one.startswith(("PYTEST_", "COV"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_ADDOPTS", PLUGINS)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = xdist_group\n")
+    return tmp_path
 
 
-def project(folder: Path, count: int, breaks: bool = False) -> None:
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = xdist_group\n")
-    (folder / "test_it.py").write_text(FAILS_BESIDE_OTHERS.format(count=count, breaks=breaks))
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_few_that_pass_alone_are_listed_and_fail_nothing(tmp_path: Path) -> None:
+def test_a_few_that_pass_alone_are_listed_and_fail_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # Given a run in which two tests of a group failed
-    project(tmp_path, 2)
-    assert run(PYTEST, tmp_path).returncode == 1
+    (project / "test_it.py").write_text(FAILS_BESIDE_OTHERS)
+    assert run(*WORKER).returncode == 1
     # When they are tried again
-    done = run([sys.executable, "-m", "tests.again"], tmp_path)
+    code = main()
     # Then they pass, and it is said of which ones that is true
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Passed only alone:\n  test_it.py::test_at_first_it_fails[0]@a group" in done.stdout
+    said = capfd.readouterr()
+    assert code == 0, said
+    assert "Passed only alone:\n  test_it.py::test_at_first_it_fails[0]@a group" in said.out
     # And then there is nothing left to be tried again
-    assert run([sys.executable, "-m", "tests.again"], tmp_path).returncode == 1
+    assert main() == 1
 
 
-def test_of_more_than_three_none_is_tried_again(tmp_path: Path) -> None:
-    project(tmp_path, 4)
-    run(PYTEST, tmp_path)
-    done = run([sys.executable, "-m", "tests.again"], tmp_path)
-    assert done.returncode == 1
-    assert "4 tests failed, at most 3 are tried again" in done.stderr
-    assert done.stderr.count("test_at_first_it_fails") == 4
+def test_of_more_than_three_none_is_tried_again(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Given what a run with four failed tests leaves
+    noted(project, *(f"test_it.py::test_it[{number}]" for number in range(4)))
+    # Then they are named, and no test is run
+    assert main() == 1
+    said = capfd.readouterr()
+    assert "4 tests failed, at most 3 are tried again" in said.err
+    assert said.err.count("test_it.py::test_it") == 4
+    assert said.out == ""
 
 
-def test_what_fails_alone_too_fails(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text("def test_it():\n    assert False\n")
-    assert run(PYTEST, tmp_path).returncode == 1
-    assert run([sys.executable, "-m", "tests.again"], tmp_path).returncode == 1
+def noted(project: Path, *failed: str) -> None:
+    """Leave what a run with these failed tests leaves."""
+    folder = project / ".pytest_cache/v"
+    for name, value in (("cache/lastfailed", dict.fromkeys(failed, True)), ("again/exit_code", 1)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(json.dumps(value))
+
+
+def test_what_fails_alone_too_fails(project: Path) -> None:
+    (project / "test_it.py").write_text("def test_it():\n    assert False\n")
+    noted(project, "test_it.py::test_it")
+    assert main() == 1
 
 
 @pytest.mark.parametrize("code", [None, 0, 2, 3, 4, 5, -9])
@@ -74,9 +91,21 @@ def test_a_run_that_did_not_come_to_its_end_is_not_mended_by_a_few_tests(code: i
     assert refusal(code, ["tests/test_it.py::test_it"])
 
 
-def test_a_run_that_failed_without_a_failed_test_is_not_mended(tmp_path: Path) -> None:
+def test_a_run_that_failed_without_a_failed_test_is_not_mended(project: Path) -> None:
     # Given a module that cannot even be read
-    (tmp_path / "test_it.py").write_text("import nothing_of_that_name\n")
-    assert run(PYTEST, tmp_path).returncode != 0
+    (project / "test_it.py").write_text("import nothing_of_that_name\n")
+    assert run(*WORKER).returncode != 0
     # Then a second try fails as well
-    assert run([sys.executable, "-m", "tests.again"], tmp_path).returncode != 0
+    assert main() != 0
+
+
+def test_a_run_whose_notes_cannot_be_written_ends_as_its_tests_do(project: Path) -> None:
+    # Given a cache that cannot be written, as another user's, and the project's own settings, where warnings are errors
+    (project / ".pytest_cache").write_text("")
+    (project / "test_it.py").write_text("def test_it():\n    pass\n")
+    settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(project), "-p", "pytest_timeout")
+    # When tests pass, then the run does
+    done = run(*settings, "test_it.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # And it is no run that could be tried again
+    assert main() == 1
