@@ -138,6 +138,7 @@ def test_a_release_that_exits_after_two_seconds_is_seen_before_the_next_batch(re
     case.check_it_was_healed()
 
 
+@pytest.mark.soak
 def test_a_release_that_never_gets_warm_is_ended_and_the_old_process_goes_on(relays: Relays) -> None:
     # Given a fleet whose starts may not take long
     relays.settings(start_timeout_seconds=2)
@@ -165,6 +166,7 @@ def test_a_release_that_never_becomes_ready_without_a_standby_stops_at_the_first
     assert case.tally.exact, str(case.tally)
 
 
+@pytest.mark.soak
 def test_a_release_that_joins_and_never_commits_is_refused_by_the_gate(relays: Relays) -> None:
     # Given a fleet whose groups may not take long after a batch
     relays.settings({"gate_timeout_seconds": 6})

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -39,19 +40,17 @@ class Stage:
         self.config = sandbox.config
         self.brokers: str = state["env"]["KARAFKA_BROKERS"]
 
-    def argv(self, *arguments: str, config: str = "") -> list[str]:
-        return [str(BIN / "fab"), "-f", config or str(self.config), *arguments]
+    def argv(self, *arguments: str) -> list[str]:
+        return [str(BIN / "fab"), "-f", str(self.config), *arguments]
 
     def fab(self, *arguments: str, config: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.argv(*arguments, config=config), cwd=PROJECT, capture_output=True, text=True, timeout=170, check=False,
-            env={**os.environ, "FABRIC_KARAFKA_START_TIMEOUT_SECONDS": "90"},
-        )  # fmt: skip
+        with mock.patch.dict(os.environ, FABRIC_KARAFKA_START_TIMEOUT_SECONDS="90"):
+            done = fab(PROJECT, *arguments, config=config or str(self.config), code=None)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
     def status(self, *arguments: str, config: str = "") -> Seen:
-        done = fab(PROJECT, "karafka.status", "--json", *arguments, config=config or str(self.config), code=None)
+        done = self.fab("karafka.status", "--json", *arguments, config=config)
         return Seen(done.returncode, json.loads(done.stdout))
 
     def until(self, holds: Callable[[Seen], bool]) -> Seen:

@@ -45,7 +45,7 @@ def test_a_broker_that_is_restarted_in_the_middle_holds_a_rollout_up_and_costs_n
     # Given a fleet under traffic; an old process has time enough to commit before it hands over
     relays.settings({"settle_seconds": 4}, stop_timeout_seconds=40)
     before = relays.start()
-    with relays.traffic(30) as sent:
+    with relays.traffic() as sent:
         relays.until_busy()
         # And a rollout whose first host is at work
         relays.hang("host1")
@@ -75,7 +75,7 @@ def test_a_host_whose_ssh_dies_in_the_middle_finishes_alone_and_is_healed_by_a_s
     before = relays.start()
     host = relays.hosts[number]
     relays.hang(host.name)
-    with relays.traffic(30) as sent:
+    with relays.traffic() as sent:
         with relays.operator("karafka.restart") as operator:
             relays.until_hanging(host.name)
             # When that host's SSH server and all its connections die

@@ -209,7 +209,7 @@ class Relays:
     # -- its messages
 
     @contextmanager
-    def traffic(self, rate: float = 60.0) -> Iterator[list[Sent]]:
+    def traffic(self, rate: float = 30.0) -> Iterator[list[Sent]]:
         """Send numbered messages meanwhile; afterwards the list has what was sent."""
         from ops.reference.traffic import Traffic
 

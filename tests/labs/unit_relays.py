@@ -138,7 +138,7 @@ class UnitRelays:
         return found
 
     @contextmanager
-    def traffic(self, rate: float = 60.0) -> Iterator[list[Any]]:
+    def traffic(self, rate: float = 30.0) -> Iterator[list[Any]]:
         """Send numbered messages meanwhile; afterwards the list has what was sent."""
         from ops.reference.traffic import Traffic
 

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.kafka
 def test_every_message_is_answered_once_and_then_committed(kafka: SharedKafka, bench_of: MakeBench) -> None:
     # Given 2000 messages
     bench = bench_of(kafka)
-    bench.numbers(2000)
+    bench.numbers(500)
     # When a consumer works through them
     process = bench.start()
     # Then each is answered once, and the offsets are committed
-    assert bench.sequences(2000) == list(range(2000)), bench.log()
-    assert Deadline(10).poll(lambda: bench.committed() == 2000)
-    assert Deadline(10).poll(lambda: bench.group()["processed"] == 2000)
+    assert bench.sequences(500) == list(range(500)), bench.log()
+    assert Deadline(10).poll(lambda: bench.committed() == 500)
+    assert Deadline(10).poll(lambda: bench.group()["processed"] == 500)
     # And it ends cleanly
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0

@@ -230,7 +230,7 @@ def test_the_cluster_answers_whoever_proves_itself_in_whatever_way(secured: Secu
         assert partition_counts(cluster, ("known", "unknown")) == {"known": 3, "unknown": None}
 
 
-@pytest.mark.parametrize("way", ["SSL", "SASL_SSL SCRAM-SHA-512"])
+@pytest.mark.parametrize("way", [pytest.param("SSL", marks=pytest.mark.soak), "SASL_SSL SCRAM-SHA-512"])
 def test_a_consumer_works_and_is_asked_about_over_an_encrypted_connection(
     secured: Secured, bench_of: Callable[..., Any], project: Path, way: str
 ) -> None:

@@ -46,7 +46,7 @@ def lab_of(tmp_path: Path, kafka: SharedKafka) -> Iterator[MakeHandoverLab]:
 
 @pytest.fixture
 def lab(lab_of: MakeHandoverLab) -> HandoverLab:
-    """One process on two partitions, under 100 messages a second."""
+    """One process on two partitions, under 40 messages a second."""
     made = lab_of()
-    made.traffic(100)
+    made.traffic(40)
     return made

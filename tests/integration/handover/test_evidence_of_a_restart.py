@@ -38,9 +38,9 @@ def test_the_evidence_of_warm_restarts_tells_what_the_answers_tell(lab_of: MakeH
     # Given two processes at work on four partitions, undisturbed for a while
     lab = lab_of(processes=2, partitions=4)
     generation = lab.settled_generation()
-    lab.traffic(200)
+    lab.traffic(100)
     head = Evidence(lab.name, "test", "rolling", "ann", 7, 1_800_000_000.0, 0.0, Outcome.DONE, 0)
-    assert Deadline(60).poll(lambda: processed(lab) > 1000, every=0.5)
+    assert Deadline(60).poll(lambda: processed(lab) > 300, every=0.2)
     chronicle = Chronicle(head)
     with Cluster(lab.brokers) as cluster:
         chronicle.expect("h1", told(chronicle, Verb.STATUS, *lab.specs).processes)

@@ -16,7 +16,7 @@ def test_a_rolling_restart_under_traffic(lab_of: MakeHandoverLab, supervisord: L
         return supervisord.keeping(lab.name)
 
     lab = lab_of(processes=2, partitions=4, keep=keep)
-    lab.traffic(200)
+    lab.traffic(60)
     generation = lab.settled_generation()
     before = {report.pid for report in lab.ask(Verb.STATUS)}
 
