@@ -305,15 +305,18 @@ def ended(argv: list[str], seconds: float, errors: int) -> tuple[int, bytes]:
     OSError : it cannot be run.
     subprocess.TimeoutExpired : it was too slow.
     """
-    child = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-    )
-    with child:
-        try:
-            output, _ = child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
-            raise
+    # a folder of its own for what pip and ensurepip leave in the temporary one
+    with tempfile.TemporaryDirectory(prefix="karafka-setup-") as folder:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
+            env={**os.environ, "TMPDIR": folder},
+        )  # fmt: skip
+        with child:
+            try:
+                output, _ = child.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)  # not reaped yet: the number is still its own
+                raise
     return child.returncode, output
 
 

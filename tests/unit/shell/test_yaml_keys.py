@@ -94,6 +94,7 @@ def test_the_line_for_hooks_works_as_the_pages_and_templates_write_it(tmp_path: 
         ("env: {? [a, b] : x}", "fabric.yaml"),
         (f"env: {'[' * 3000}{']' * 3000}", "fabric.yaml"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_what_is_no_plain_value_is_refused_by_its_path(text: str, where: str, tmp_path: Path) -> None:
     # Given a value that is neither text, number, truth value, list nor mapping, or that contains itself
