@@ -195,7 +195,7 @@ def harmless(path: Path) -> Path | None:
         return None
     if any(one.st_uid not in (0, os.geteuid()) or one.st_mode & OTHERS_WRITE for one in said):
         return None
-    return None if any((one / "pyvenv.cfg").exists() for one in real.parents[:2]) else real
+    return None if any((one / "pyvenv.cfg").exists() for one in (real.parent, real.parent.parent)) else real
 
 
 def look(path: Path) -> Python | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from ops.core.settings import Settings
 from ops.fleet import setup
 from ops.fleet.plan import target_of
 from ops.fleet.setup import remote
-from ops.fleet.setup.opening import MARK, opening
+from ops.fleet.setup.opening import MARK, PLACES, opening
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
 
@@ -173,6 +174,24 @@ def test_nothing_is_run_that_another_user_may_have_put_there_unless_it_is_named(
     # And it is, where a setting names it
     trouble(host, python=str(theirs))
     assert ran.exists()
+
+
+def test_the_oldest_python_of_this_machine_finds_what_any_other_does() -> None:
+    # Given the oldest interpreter of this machine that a host may have, and where they are
+    places = [*PLACES, f"{os.environ.get('PYENV_ROOT', Path.home() / '.pyenv')}/versions/*/bin"]
+    found = remote.interpreters({"oldest": OLDEST_ON_HOSTS, "newest": NEWEST, "places": places, "python": ""})
+    # When it runs what a host is sent
+    code = "import sys; exec(sys.stdin.read()); print(*(one.path for one in everywhere(sys.argv[1:])))"
+    said = subprocess.run(
+        [found[-1].path, "-I", "-c", code, *places],
+        input=Path(remote.__file__).read_text(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # Then it finds the same
+    assert set(said.stdout.split()) >= {one.path for one in found}
 
 
 def test_what_a_venv_links_to_is_run_by_the_name_that_it_has_outside_of_it(host: Path) -> None:
