@@ -134,7 +134,8 @@ def _read(path: Path) -> Any:
         text = path.read_text()
         return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
-        raise SettingsError(" ".join(str(error).split()) or type(error).__name__, where=str(path)) from None
+        said = " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
+        raise SettingsError(said or type(error).__name__, where=str(path)) from None
 
 
 def _text_keys() -> Any:

@@ -120,6 +120,7 @@ def test_what_the_program_would_end_on_is_refused_by_file_and_place(
         checked_section("fabric", argv, tmp_path / "project", {"chosen_stage": ""})
     assert str(tmp_path / "project" / name) in str(refused.value)
     assert where in str(refused.value)
+    assert "unicode string" not in str(refused.value)
     assert refused.value.exit_code == 2
 
 
