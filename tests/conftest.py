@@ -88,7 +88,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     if exitstatus == pytest.ExitCode.OK and not hasattr(config, "workerinput") and not config.getoption("basetemp"):
         folder: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # other runs of this user tidy up, too
         with suppress(OSError):  # other runs have left something in the folder of all runs
             (folder.parent / "pytest-current").unlink(missing_ok=True)
             folder.parent.rmdir()
