@@ -29,7 +29,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 CI_WANTS = {"3.9": ((3, 9), (3, 9)), "3.11": ((3, 11), (3, 11)), "a newer one than 3.11": ((3, 12), NEWEST)}
 HOST_REQUIREMENTS = PROJECT / "tests" / "requirements-hosts.txt"
 HOST_SUITES = ("tests/unit/core", "tests/unit/node", "tests/unit/kafka", "tests/contract/managers")
-OPERATORS_TESTS = ("tests/unit/core/test_section.py",)  # of the settings, which no host reads
+OPERATORS_TESTS = tuple(  # of the settings and of the extras, which no host knows
+    f"tests/unit/core/test_{name}.py" for name in ("section", "tool", "needs")
+)
 SUITES = ("tests/unit", "tests/contract")
 MAKE_SECONDS = 300.0
 SUITE_SECONDS = 900.0

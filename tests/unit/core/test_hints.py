@@ -18,7 +18,7 @@ from ops.core.decoding import decode
 from ops.core.hints import evaluated, hints_of
 from ops.core.strenum import StrEnum
 
-OPERATORS = ("ops.core.settings", "ops.core.section")
+OPERATORS = tuple(f"ops.core.{name}" for name in ("settings", "section", "section_errors", "tool"))
 
 
 def data_classes() -> list[type]:

@@ -112,10 +112,10 @@ def test_a_peer_that_drips_is_given_up_in_time(protocol: str) -> None:
         began = time.monotonic()
         try:
             # Then it counts as silent once the time is over, in the clear; in TLS such bytes are refused at once
-            with pytest.raises((TimeoutError, RefusedError)) as said:
+            with pytest.raises((socket.timeout, TimeoutError, RefusedError)) as said:  # one class from 3.10 on
                 knock(asked, address, 0.3)
         finally:
             over.set()
             thread.join(SECONDS)
     assert time.monotonic() - began < SECONDS
-    assert isinstance(said.value, TimeoutError) or protocol == "SASL_SSL"
+    assert not isinstance(said.value, RefusedError) or protocol == "SASL_SSL"
