@@ -14,13 +14,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 INSTALL = "sudo .ci/install"
 AS_ROOT = "sudo make test"
+_PROJECT = Path(__file__).parents[2] / ".venv" / "bin"  # where make puts programs, whatever interpreter runs the tests
 _PATH = os.pathsep.join(
-    (sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin")
+    (
+        sysconfig.get_path("scripts"),
+        os.environ.get("PATH", os.defpath),
+        *("/usr/sbin", "/usr/local/sbin", "/sbin", str(_PROJECT)),
+    )
 )
 _MARK = "left out: "
 
