@@ -81,8 +81,8 @@ def test_a_run_tells_it_in_its_last_lines_and_not_for_each_test(tmp_path: Path, 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-ra", "-p", "tests.conftest", "-p", "no:cacheprovider",
          "--rootdir", tmp_path, "--confcutdir", tmp_path, "-c", "/dev/null", tmp_path / "test_some.py"],
-        cwd=Path(__file__).parents[3], env={**os.environ, "CI": value, "PYTEST_ADDOPTS": ""}, capture_output=True,
-        text=True, timeout=60, check=False,
+        cwd=Path(__file__).parents[3], env={**os.environ, "CI": value, "PYTEST_ADDOPTS": "", "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     # Then the last lines say what was left out, or all of them have failed
     assert done.returncode == code, done.stdout + done.stderr
