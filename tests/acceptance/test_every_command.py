@@ -88,7 +88,7 @@ def words(node: ast.AST, known: Known) -> set[str]:
 
 
 def commands(tasks: Collection) -> Iterator[tuple[set[str], list[str]]]:
-    """Give the names that each task is typed by, and its flags."""
+    """Return the names that each task is typed by, and its flags."""
     for name, aliases in tasks.task_names.items():
         collection, _, task = name.rpartition(".")
         by_default = {collection} if collection and tasks.collections[collection].default == task else set()

@@ -12,7 +12,7 @@ from tests.labs.shop import Shop
 
 
 def listeners(folder: Path) -> list[int]:
-    """Give the agents that have a log below a folder open."""
+    """Return the agents that have a log below a folder open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

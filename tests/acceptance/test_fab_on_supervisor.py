@@ -44,7 +44,7 @@ def states(server: LocalSupervisord) -> dict[str, str]:
 
 
 def pids(project: Shop) -> list[int]:
-    """Give the pids of the first host's processes, as their pidfiles have them."""
+    """Return the pids of the first host's processes, as their pidfiles have them."""
     folder = project.fleet.hosts[0].files.deploy_to / "shared/tmp/pids"
     return [int(path.read_text().split()[0]) for path in sorted(folder.glob("*.pid"))]
 

@@ -27,7 +27,7 @@ TITLE = r"\033]0;x\007"  # of a terminal's window, as start-up files of many set
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Give the environment in which the tool is the project's own copy: nobody edits that while a test runs."""
+    """Return the environment in which the tool is the project's own copy: nobody edits that while a test runs."""
     return {**os.environ, "PYTHONPATH": str(folder / "tool")}
 
 

@@ -67,7 +67,7 @@ class Workers:
             return fab(self.folder, *arguments, code=code)
 
     def seen(self, code: int | None = None) -> dict[str, dict[str, Any]]:
-        """Give what `karafka.status` says of the workers, by host and slot."""
+        """Return what `karafka.status` says of the workers, by host and slot."""
         data = json.loads(self.fab("karafka.status", "--json", code=code).stdout)
         rows = {f"{host['host']} {one['name']}": one for host in data["hosts"] for one in host["processes"]}
         return {name: rows[name] for name in self.names}
@@ -89,7 +89,7 @@ class Workers:
             assert ticker.wait(30) == 0
 
     def answers(self, resources: list[str]) -> dict[str, list[int]]:
-        """Give the sequence numbers that were answered, once every refresh that was asked for is."""
+        """Return the sequence numbers that were answered, once every refresh that was asked for is."""
         asked = {key: [one["sequence"] for one in self.read("sources_refresh")[key]] for key in resources}
 
         def answered() -> dict[str, list[int]] | None:

@@ -40,7 +40,7 @@ _OLD = re.compile(r"##\[(?P<name>[a-z-]+)(?: (?P<properties>[^\]]*))?\](?P<data>
 
 
 def commands(log: str) -> list[tuple[str, str, str]]:
-    """Give the commands that GitHub's runner takes from a log: name, properties, data."""
+    """Return the commands that GitHub's runner takes from a log: name, properties, data."""
     lines = re.split(r"\r\n|\r|\n", log)
     found = [_COMMAND.match(line) or _OLD.search(line) for line in lines]
     return [(one["name"], one["properties"] or "", one["data"]) for one in found if one]

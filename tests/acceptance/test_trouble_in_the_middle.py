@@ -35,7 +35,7 @@ def relays(relays_of: MakeRelays, broker: EmbeddedKafka) -> Relays:
 
 
 def changed(before: dict[str, int], after: dict[str, int]) -> list[str]:
-    """Give the processes that are others than before."""
+    """Return the processes that are others than before."""
     return [name for name in before if before[name] != after[name]]
 
 

@@ -114,7 +114,7 @@ class ConsumerBench:
         return sorted(json.loads(record.value)["sequence"] for record in self.read(self.target, count, timeout_seconds))
 
     def committed(self) -> int:
-        """Give how many messages of the source the group has committed, over all partitions; -1 if nobody knows."""
+        """Return how many messages of the source the group has committed, over all partitions; -1 if nobody knows."""
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 

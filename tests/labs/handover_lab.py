@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +21,7 @@ from ops.core.protocol import Event, ProcessReport, ProcessSpec, Request, Respon
 from ops.core.slot import Slot, SlotFiles
 from ops.core.states import State
 from ops.sandbox.shared import SharedKafka
+from tests.labs.node_host import end, processes_of
 
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 60.0
@@ -106,13 +105,13 @@ class HandoverLab:
         return self.ask(verb, spec or self.specs[0])[0]
 
     def changed(self, **changes: Any) -> ProcessSpec:
-        """Give the first process with changes."""
+        """Return the first process with changes."""
         return replace(self.specs[0], **changes)
 
     # -- the processes
 
     def holder(self, byte: Byte, index: int = 0) -> int | None:
-        """Give the pid of the process that holds a byte of a slot."""
+        """Return the pid of the process that holds a byte of a slot."""
         return holder_of(Path(self.specs[index].files.lock), byte)
 
     def until_held(self, byte: Byte) -> Identity:
@@ -150,7 +149,7 @@ class HandoverLab:
         return pid
 
     def log(self, index: int = 0) -> str:
-        """Give what a process wrote."""
+        """Return what a process wrote."""
         path = Path(self.specs[index].files.log)
         return path.read_text() if path.exists() else ""
 
@@ -170,12 +169,7 @@ class HandoverLab:
 
     def processes(self) -> list[psutil.Process]:
         """Find every process whose environment names this folder."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if str(self.root) in process.environ().get("KARAFKA_STATUS_FILE", ""):
-                    found.append(process)
-        return found
+        return processes_of(self.root)
 
     def assert_nothing_left(self) -> None:
         """Hold that each slot has one process, its own files and no other."""
@@ -230,7 +224,7 @@ class HandoverLab:
         return count(self.brokers, f"{self.name}-{topic}", [f"{self.name}-out"])
 
     def generation(self) -> int:
-        """Give the group's generation as the processes tell it."""
+        """Return the group's generation as the processes tell it."""
         found = set()
         for report in self.ask(Verb.STATUS):
             assert report.consumer is not None
@@ -256,17 +250,7 @@ class HandoverLab:
         self._stop.set()
         for sender in self._senders:
             sender.join(60)
-        for agent in self.agents:
-            if agent.poll() is None:
-                agent.kill()
-            agent.wait()
-            for pipe in (agent.stdin, agent.stdout, agent.stderr):
-                if pipe is not None:
-                    with suppress(BrokenPipeError):
-                        pipe.close()
-        for process in self.processes():
-            with suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
+        end(self.root, self.agents)
 
 
 class MakeHandoverLab(Protocol):

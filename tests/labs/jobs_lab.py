@@ -115,7 +115,7 @@ class JobsLab:
         assert Deadline(PATIENCE).poll(lambda: len({one["n"] for one in self.notes("end")}) >= wanted), self.report()
 
     def add_partitions(self, total: int) -> None:
-        """Give the jobs topic more partitions."""
+        """Return the jobs topic more partitions."""
         from kafka import KafkaAdminClient
 
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -125,7 +125,7 @@ class JobsLab:
             admin.close()
 
     def committed(self) -> int:
-        """Give how many jobs the commits tell to be finished, without what finished behind them; -1 if nobody knows."""
+        """Return how many jobs the commits tell as finished, without what finished behind them; -1 if nobody knows."""
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ class NodeHost:
         return replace(spec, **changes)
 
     def pidfile(self, spec: ProcessSpec) -> Path:
-        """Give the path of the pidfile, its folder made."""
+        """Return the path of the pidfile, its folder made."""
         path = Path(spec.files.pidfile)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -68,7 +69,7 @@ class NodeHost:
 
     @staticmethod
     def request(verb: Verb, *specs: ProcessSpec) -> str:
-        """Give a request as the agent reads it."""
+        """Return a request as the agent reads it."""
         return Request(verb, "h1", specs).encode() + "\n"
 
     def ask(self, verb: Verb, *specs: ProcessSpec, at_once: bool = True, lines: int = 20) -> Response:
@@ -122,9 +123,29 @@ class NodeHost:
 
     def processes(self) -> list[psutil.Process]:
         """Find every process whose environment names this host's folder."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if str(self.root) in process.environ().get("KARAFKA_STATUS_FILE", ""):
-                    found.append(process)
-        return found
+        return processes_of(self.root)
+
+
+def processes_of(root: Path) -> list[psutil.Process]:
+    """Find every process whose environment names a host's folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(root) in process.environ().get("KARAFKA_STATUS_FILE", ""):
+                found.append(process)
+    return found
+
+
+def end(root: Path, agents: Iterable[subprocess.Popen[str]]) -> None:
+    """End a host's agents at once, then its processes."""
+    for agent in agents:
+        if agent.poll() is None:
+            agent.kill()
+        agent.wait()
+        for pipe in (agent.stdin, agent.stdout, agent.stderr):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+    for process in processes_of(root):
+        with suppress(psutil.Error):
+            process.kill()

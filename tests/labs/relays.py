@@ -83,7 +83,7 @@ class Relays:
     # -- the project
 
     def root(self, host: str) -> Path:
-        """Give the application's folder on a host."""
+        """Return the application's folder on a host."""
         return next(one.files.deploy_to for one in self.hosts if one.name == host) / self.name
 
     def release(self, name: str, at_import: str = "", at_message: str = "pass", **files: str) -> None:
@@ -145,12 +145,12 @@ class Relays:
             yield operator
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """Give what status says of each process."""
+        """Return what status says of each process."""
         data = json.loads(self.fab("karafka.status", "--json").stdout)
         return {f"{host['host']} {one['name']}": one for host in data["hosts"] for one in host["processes"]}
 
     def pids(self) -> dict[str, int]:
-        """Give the pid of each process, as its pidfile has it."""
+        """Return the pid of each process, as its pidfile has it."""
         return {
             f"{host.name} karafka-0": int(
                 (self.root(host.name) / "shared/tmp/pids/karafka-0.pid").read_text().split()[0]
@@ -159,7 +159,7 @@ class Relays:
         }
 
     def releases(self) -> dict[str, str]:
-        """Give the release that the living process of each slot runs in."""
+        """Return the release that the living process of each slot runs in."""
         return {name: Path(f"/proc/{pid}/cwd").resolve(strict=True).name for name, pid in self.pids().items()}
 
     def start(self) -> dict[str, int]:
@@ -183,7 +183,7 @@ class Relays:
         return same and partitions == PARTITIONS and all(one.get("joined") for one in groups)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Give what each process says of itself in the group."""
+        """Return what each process says of itself in the group."""
         return [(self._record(host.name).get("groups") or {}).get(self.name, {}) for host in self.hosts]
 
     def _record(self, host: str) -> dict[str, Any]:

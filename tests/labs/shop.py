@@ -50,5 +50,5 @@ class Shop(Project):
         (folder / text).touch()
 
     def log(self, host: int) -> Path:
-        """Give the log of a host's process."""
+        """Return the log of a host's process."""
         return self.fleet.hosts[host].files.deploy_to / "shared/log/karafka-0.log"

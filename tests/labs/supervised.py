@@ -79,7 +79,7 @@ class Kept:
         return seen[-1]
 
     def program(self, spec: ProcessSpec) -> Program:
-        """Give what supervisord says of its program."""
+        """Return what supervisord says of its program."""
         server = Supervisord(self.server.socket)
         try:
             return server.program(self.keeping.program(spec.name))
@@ -93,12 +93,12 @@ class Kept:
         server.close()
 
     def log(self, spec: ProcessSpec) -> str:
-        """Give what it wrote."""
+        """Return what it wrote."""
         path = Path(spec.files.log)
         return path.read_text() if path.exists() else ""
 
     def environments(self, spec: ProcessSpec) -> list[dict[str, str]]:
-        """Give the environment of each start."""
+        """Return the environment of each start."""
         prefix = "environment "
         return [
             json.loads(line.removeprefix(prefix)) for line in self.log(spec).splitlines() if line.startswith(prefix)

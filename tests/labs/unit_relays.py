@@ -132,7 +132,7 @@ class UnitRelays:
         return generation
 
     def group(self, index: int = 0) -> dict[str, Any]:
-        """Give what a process says of itself in the group."""
+        """Return what a process says of itself in the group."""
         consumer = self.status(index).consumer or {}
         found: dict[str, Any] = (consumer.get("groups") or {}).get(self.name, {})
         return found

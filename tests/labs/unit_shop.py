@@ -41,7 +41,7 @@ class UnitShop(Project):
         super().__init__(folder, host.key, host.known_hosts, **{**own, **more})
 
     def pids(self) -> list[int]:
-        """Give the pid of each process, as its pidfile has it."""
+        """Return the pid of each process, as its pidfile has it."""
         return [int(self.text(f"{self.root}/shared/tmp/pids/karafka-{one}.pid").split()[0]) for one in (0, 1)]
 
     def say(self, text: str) -> None:

@@ -102,7 +102,7 @@ class Yard:
         return path
 
     def argv(self, *arguments: str) -> list[str]:
-        """Give the argv of a command."""
+        """Return the argv of a command."""
         return [FAB, "-f", "fabric.json", *arguments]
 
     def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -122,12 +122,12 @@ class Yard:
         return Operator(self.argv(*arguments), self.folder)
 
     def current(self) -> dict[str, str]:
-        """Give the release that `current` leads to on each host; empty for none."""
+        """Return the release that `current` leads to on each host; empty for none."""
         links = {name: root / "current" for name, root in self.hosts.items()}
         return {name: link.readlink().name if link.is_symlink() else "" for name, link in links.items()}
 
     def running(self) -> dict[str, str]:
-        """Give the release that the living process of each host works in; empty for none."""
+        """Return the release that the living process of each host works in; empty for none."""
         found = {}
         for name, root in self.hosts.items():
             pidfile = root / "shared/tmp/pids/karafka-0.pid"
@@ -147,7 +147,7 @@ class Yard:
         return len(found) == 1 and "" not in found
 
     def only(self) -> str:
-        """Give the one release that is current and works everywhere."""
+        """Return the one release that is current and works everywhere."""
         found = {*self.current().values(), *self.running().values()}
         assert len(found) == 1, (self.current(), self.running())
         return found.pop()

@@ -39,7 +39,7 @@ def consumer_of() -> Iterator[Callable[..., Any]]:
 
 
 def members(bootstrap: str, group: str) -> set[str | None]:
-    """Give the instance ids of a group's members, by the brokers' word."""
+    """Return the instance ids of a group's members, by the brokers' word."""
     from ops.core.brokers import Brokers
     from ops.kafka.connection import Cluster
     from ops.kafka.groups import observe

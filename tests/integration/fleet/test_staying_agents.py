@@ -21,7 +21,7 @@ from tests.labs.ssh_fleet import MakeFleet, SSHFleet
 
 
 def agents(fleet: SSHFleet) -> set[int]:
-    """Give the agents that stay, as children of this fleet's servers."""
+    """Return the agents that stay, as children of this fleet's servers."""
     mark, found = str(fleet.local.directory), set()
     for process in psutil.process_iter(["pid", "cmdline"]):
         if process.info["cmdline"] and process.info["cmdline"][-1] == STAY:

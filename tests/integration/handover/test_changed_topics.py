@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 
 def processes(lab: HandoverLab) -> tuple[Process, ...]:
-    """Give the processes as they are by their own word, in the order of the rollout."""
+    """Return the processes as they are by their own word, in the order of the rollout."""
     reports = [(spec, PidfileManager().status(spec)) for spec in lab.specs]
     return tuple(Process.of("h1", report, spec.env["KARAFKA_INSTANCE_ID"], (lab.name,)) for spec, report in reports)
 

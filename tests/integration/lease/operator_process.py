@@ -13,7 +13,7 @@ from ops.fleet.transport.local import LocalTransport
 
 
 def main(shared: str, ttl_seconds: str, wait_seconds: str) -> int:
-    """Give the exit code that a command would end with."""
+    """Return the exit code that a command would end with."""
     agent = (sys.executable, "-P", "-m", "ops.node")
     host = LeaseHost(LocalTransport(), Target("h1", "h1"), agent, shared)
     try:

@@ -6,31 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ops.core.identity import Identity
-from tests.labs.node_host import NodeHost
+from tests.labs.node_host import NodeHost, end
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[NodeHost]:
     made = NodeHost(tmp_path)
     yield made
-    for agent in made.agents:
-        if agent.poll() is None:
-            agent.kill()
-        agent.wait()
-        for pipe in (agent.stdin, agent.stdout, agent.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-    for process in made.processes():
-        with suppress(psutil.Error):
-            process.kill()
+    end(made.root, made.agents)
 
 
 @pytest.fixture

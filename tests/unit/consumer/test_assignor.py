@@ -29,7 +29,7 @@ def members(subscriptions: list[tuple[str | None, list[str]]]) -> list[Any]:
 
 
 def dealt(assignor: Any, group: list[Any]) -> dict[str, list[tuple[str, int]]]:
-    """Give each member's partitions."""
+    """Return each member's partitions."""
     found = assignor.assign(CLUSTER, group)
     return {
         member: [(topic, number) for topic, numbers in one.assigned_partitions for number in numbers]

@@ -66,7 +66,7 @@ class Slot:
         return identity
 
     def environ(self, lock: SlotLock, **more: str) -> dict[str, str]:
-        """Give the environment that the shim leaves."""
+        """Return the environment that the shim leaves."""
         return {
             "KARAFKA_SLOT_LOCK": str(self.lock),
             "KARAFKA_SLOT_FD": str(lock.keep_over_exec()),

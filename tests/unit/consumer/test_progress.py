@@ -37,7 +37,7 @@ class Time:
 
 
 def answer(*records: tuple[int, Progress], at: float = 0.0) -> dict[str, Any]:
-    """Give what a host's agent answers for one slot whose owners, the last one first, recorded this."""
+    """Return what a host's agent answers for one slot whose owners, the last one first, recorded this."""
     chain = [
         {"version": 1, "pid": pid, "boot_id": "b", "groups": {"group": json.loads(json.dumps(record.as_json()))}}
         for pid, record in records

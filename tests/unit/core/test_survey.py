@@ -24,7 +24,7 @@ def consumer(**facts: Any) -> dict[str, Any]:
 
 
 def host(consumer: dict[str, Any] | None, state: State = State.RUNNING, **report: Any) -> HostReport:
-    """Give one process, of ours with a record, else a foreign command."""
+    """Return one process, of ours with a record, else a foreign command."""
     found = ProcessReport(
         "karafka-0", state, 100, release="20", uptime_seconds=60.0, consumer=consumer, **report
     )  # fmt: skip

@@ -20,7 +20,7 @@ def public_key() -> str:
 
 
 def trusted(tmp_path: Path, text: str, address: str = "web1.example.com", port: int = 22) -> int:
-    """Give how many keys are trusted for a host."""
+    """Return how many keys are trusted for a host."""
     file = tmp_path / "known_hosts"
     file.write_text(text)
     client = SSHClient()
