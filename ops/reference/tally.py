@@ -35,6 +35,7 @@ class Tally:
     lost : those that nothing came of.
     repeated : those that more came of than were sent; listed once for each one too many.
     longest_gap_seconds : of each input partition, the longest time between two answers to its messages.
+    longest_wait_seconds : the part of such a gap in which a message waited: what its sender paused is not in it.
     """
 
     sent: int
@@ -42,6 +43,7 @@ class Tally:
     lost: tuple[Mark, ...]
     repeated: tuple[Mark, ...]
     longest_gap_seconds: dict[int, float] = field(default_factory=dict)
+    longest_wait_seconds: dict[int, float] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -79,19 +81,20 @@ def count(
     UnreachableError, UsageError : no broker answers; there is no such topic.
     """
     sent: Counter[Mark] = Counter()
-    partition_of: dict[Mark, int] = {}
+    source: dict[Mark, tuple[int, int]] = {}  # partition, and when it was sent, in ms
     with _Reader(brokers, [topic]) as reader:
         for mark, record in reader.to_the_end(Deadline(timeout_seconds)):
             if not streams or mark[0] in streams:
                 sent[mark] += 1
-                partition_of[mark] = record.partition
+                source[mark] = record.partition, record.timestamp
     came: Counter[Mark] = Counter()
-    answered: dict[int, list[int]] = {}
+    answered: dict[int, list[tuple[int, int]]] = {}  # by partition: when it was answered and sent, in ms
     with _Reader(brokers, answers) as reader:
         for mark, record in reader.until(lambda: len(came), len(sent), timeout_seconds):
             if mark in sent:
                 if mark not in came:
-                    answered.setdefault(partition_of[mark], []).append(record.timestamp)
+                    partition, at = source[mark]
+                    answered.setdefault(partition, []).append((record.timestamp, at))
                 came[mark] += 1
     return Tally(
         sent=sent.total(),
@@ -99,11 +102,18 @@ def count(
         lost=tuple(sorted(mark for mark in sent if mark not in came)),
         repeated=tuple(sorted((came - sent).elements())),
         longest_gap_seconds={number: _longest_gap(times) for number, times in sorted(answered.items())},
+        longest_wait_seconds={number: _longest_wait(times) for number, times in sorted(answered.items())},
     )
 
 
-def _longest_gap(milliseconds: list[int]) -> float:
-    return max((later - earlier for earlier, later in pairwise(sorted(milliseconds))), default=0) / 1000
+def _longest_gap(times: list[tuple[int, int]]) -> float:
+    return max((later - earlier for (earlier, _), (later, _) in pairwise(sorted(times))), default=0) / 1000
+
+
+def _longest_wait(times: list[tuple[int, int]]) -> float:
+    return (
+        max((later - max(earlier, sent) for (earlier, _), (later, sent) in pairwise(sorted(times))), default=0) / 1000
+    )
 
 
 class _Reader:
