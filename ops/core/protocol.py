@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ops.core.decoding import decode
 from ops.core.description import groups_of
 from ops.core.errors import OpsError
-from ops.core.history import HistoryAnswer, HistoryCall
-from ops.core.installation import Facts, FactsCall, InstallAnswer, InstallCall
 from ops.core.keeping import Keeping
-from ops.core.lease import Fence, LeaseAnswer, LeaseCall
 from ops.core.process import ProcessSpec, spec_from
-from ops.core.release import DeployAnswer, DeployCall
-from ops.core.slot import Roster
 from ops.core.states import State
 from ops.core.verb import ASKING, LINE, ROLLING, UPKEEP, LogCall, Verb
+
+if TYPE_CHECKING:
+    from ops.core.history import HistoryAnswer, HistoryCall
+    from ops.core.installation import Facts, FactsCall, InstallAnswer, InstallCall
+    from ops.core.lease import Fence, LeaseAnswer, LeaseCall
+    from ops.core.release import DeployAnswer, DeployCall
+    from ops.core.slot import Roster
 
 __all__ = [
     "ASKING", "LINE", "PROTOCOL", "ROLLING", "SETUP_HINT", "UPKEEP", "Event", "LogCall", "ProcessReport",
@@ -30,7 +33,21 @@ __all__ = [
 ]  # fmt: skip
 
 PROTOCOL = 4  # another one whenever a message gets or loses a field: both ends refuse what they do not know
-T = TypeVar("T")
+SETUP_HINT = "install this version of the tool on the host: fab karafka.setup"
+CALLS = {
+    "roster": "slot.Roster", "fence": "lease.Fence", "lease": "lease.LeaseCall", "history": "history.HistoryCall",
+    "log": "verb.LogCall", "facts": "installation.FactsCall", "install": "installation.InstallCall",
+    "deploy": "release.DeployCall",
+}  # fmt: skip
+"""The fields of a request that most requests have nothing in, and the types of their values, below `ops.core`.
+
+They are imported by the messages that carry one: each costs an agent's start some milliseconds.
+"""
+ANSWERS = {
+    "lease": "lease.LeaseAnswer", "history": "history.HistoryAnswer", "facts": "installation.Facts",
+    "installed": "installation.InstallAnswer", "deployed": "release.DeployAnswer",
+}  # fmt: skip
+"""The same of a response."""
 
 
 class ProtocolError(OpsError):
@@ -84,7 +101,7 @@ class Request:
         try:
             verb = Verb(data.pop("verb"))
             specs = tuple(spec_from(one) for one in data.pop("processes"))
-            calls: dict[str, Any] = {name: _optional(kind, data.pop(name, None)) for name, kind in _CALLS.items()}
+            calls = {name: _optional(kind, data.pop(name, None)) for name, kind in CALLS.items()}
             keeping = decode(Keeping, data.pop("keeping"))
             request = cls(verb=verb, processes=specs, keeping=keeping, **calls, **data)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -99,9 +116,9 @@ class Request:
         ------
         ProtocolError : it has not.
         """
-        extras = any(getattr(self, name) is not None for name in _CALLS if name != "log")
+        extras = any(getattr(self, name) is not None for name in CALLS if name != "log")
         short = self.verb is Verb.DESCRIBE and len(self.processes) != 1
-        bare = str(self.verb) in _CALLS and getattr(self, str(self.verb)) is None
+        bare = str(self.verb) in CALLS and getattr(self, str(self.verb)) is None
         if short or bare or (extras and not self.shared):
             raise ProtocolError(f"the request does not fit: {self.verb} without what it needs", hint=SETUP_HINT)
 
@@ -198,36 +215,29 @@ def decode_line(text: str) -> Event | Response:
         if data.pop("kind") == "event":
             return Event(**data)
         return Response(
-            _reports(data["processes"]),
-            str(data["error"]),
-            bool(data["stale"]),
-            _optional(LeaseAnswer, data["lease"]),
-            _optional(HistoryAnswer, data["history"]),
-            data["progress"],
-            _reports(data["others"]),
-            groups_of(data.get("described")),
-            str(data.get("current", "")),
-            _optional(Facts, data.get("facts")),
-            _optional(InstallAnswer, data.get("installed")),
-            _optional(DeployAnswer, data.get("deployed")),
+            processes=_reports(data["processes"]),
+            error=str(data["error"]),
+            stale=bool(data["stale"]),
+            progress=data["progress"],
+            others=_reports(data["others"]),
+            described=groups_of(data.get("described")),
+            current=str(data.get("current", "")),
+            **{name: _optional(kind, data.get(name)) for name, kind in ANSWERS.items()},
         )
     except (TypeError, KeyError, ValueError) as error:
         raise ProtocolError(f"the answer does not fit: {error}", hint=SETUP_HINT) from error
-
-
-_CALLS: dict[str, type] = {
-    "roster": Roster, "fence": Fence, "lease": LeaseCall, "history": HistoryCall, "log": LogCall,
-    "facts": FactsCall, "install": InstallCall, "deploy": DeployCall,
-}  # fmt: skip
-SETUP_HINT = "install this version of the tool on the host: fab karafka.setup"
 
 
 def _reports(data: Any) -> tuple[ProcessReport, ...]:
     return tuple(ProcessReport(**{**one, "state": State(one["state"]), "log": tuple(one["log"])}) for one in data)
 
 
-def _optional(kind: type[T], data: Any) -> T | None:
-    return None if data is None else decode(kind, data)
+def _optional(kind: str, data: Any) -> Any:
+    """Read a value of a type that is imported where it is needed; None for none."""
+    if data is None:
+        return None
+    module, _, name = kind.partition(".")
+    return decode(getattr(import_module(f"ops.core.{module}"), name), data)
 
 
 def _object(text: str, what: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
 from ops.node.agent import carry_out
-from ops.node.payload import Payload
 
 _REQUEST_SECONDS = 30.0
 _STAY_SECONDS = 900.0
@@ -57,7 +56,12 @@ def _answer(data: bytes, stays: bool) -> tuple[ExitCode, bytes]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the operator may go: what has begun is finished
     if stays:
         _write(b"\n")
-    _send(carry_out(request, _send, Payload(0, rest)))
+    payload = None
+    if request.verb is Verb.DEPLOY:
+        from ops.node.payload import Payload
+
+        payload = Payload(0, rest)
+    _send(carry_out(request, _send, payload))
     return ExitCode.DONE, rest
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.core.errors import LockHeldError, OpsError
-from ops.core.lease import Fence
 from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
 from ops.node import inspection, superfluous
 from ops.node.managers import manager_of
 
 if TYPE_CHECKING:
+    from ops.core.lease import Fence
     from ops.node.payload import Payload
 
 Emit = Callable[[Event], None]

@@ -17,12 +17,14 @@ import ops.node
 from ops.core.decoding import decode
 from ops.core.hints import evaluated, hints_of
 from ops.core.strenum import StrEnum
+from tests.labs.late_types import make_readable
 
 OPERATORS = tuple(f"ops.core.{name}" for name in ("settings", "section", "section_errors", "tool"))
 
 
 def data_classes() -> list[type]:
     """All that JSON may be read into, and more."""
+    make_readable()
     names = [
         one.name
         for package in (ops.core, ops.node)

@@ -42,6 +42,7 @@ from ops.core.protocol import (
 from ops.core.release import Artifact, DeployAction, DeployAnswer, DeployCall, Release, ReleaseState
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.core.states import State
+from tests.labs.late_types import make_readable
 
 FILES = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
 TEXT = st.text(max_size=20)
@@ -218,6 +219,7 @@ def test_another_version_names_the_command_that_helps(decode: Any) -> None:
 
 def shapes(*kinds: Any) -> dict[str, list[str]]:
     """The fields of messages, and of all that they carry."""
+    make_readable()
     found: dict[str, list[str]] = {}
     waiting = list(kinds)
     while waiting:
