@@ -57,7 +57,7 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     from ops.fleet.lease_host import lease_host
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.leasing import check_wait, hold
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
     from ops.fleet.tasks.showing import Narrator, outcomes, print_json, print_plan, settled_rows
     from ops.render.ci import MarkedProgress, Marks, summarise
     from ops.render.processes import print_processes
@@ -68,7 +68,7 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     if options.dry_run:
         print_plan(plan, as_json=options.json)
         return 0
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     marks = Marks(sys.stderr, sections=not options.json)
     progress = MarkedProgress(sys.stderr, marks)
     narrator = Narrator(progress, talkative=True, in_full=options.json)

@@ -47,7 +47,7 @@ def migrate(
     from ops.fleet.tasks.hosting import look
     from ops.fleet.tasks.installing import apply, exit_code
     from ops.fleet.tasks.leasing import hold
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
     from ops.fleet.tasks.showing import Narrator, print_json, print_plan, settled_rows
     from ops.render.processes import print_processes
     from ops.render.progress import Progress
@@ -61,7 +61,7 @@ def migrate(
     if dry_run:
         print_plan(plan, as_json=json)
         return 0
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     progress = Progress(sys.stderr)
     with hold(settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease:
         states = look(settings, places, transport)
