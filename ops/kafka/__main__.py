@@ -1,9 +1,9 @@
-"""`python -m ops.kafka`: one question (JSON) on standard input, one answer (JSON) on standard output.
+"""`python -m ops.kafka [--stay]`: one question (JSON) on standard input, one answer (JSON) on standard output.
 
     echo '{"protocol": 4, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
 
 Runs on a host of the fleet, which reaches the brokers and knows the secrets. While a gate waits, its judgements come
-as lines before the answer.
+as lines before the answer. With `--stay` another question may follow each answer: see `ops.core.serving`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ops.core.asking import Answer, Ask, Question, encode_judgement
 from ops.core.brokers import Brokers
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
+from ops.core.serving import serve, write
 from ops.core.verdict import Judgement, Verdict
 
 
@@ -56,20 +57,33 @@ def _judge(question: Question, brokers: Brokers) -> Answer:
 
 
 def _tell(judgement: Judgement) -> None:
-    print(f"\n{encode_judgement(judgement)}", flush=True)  # on a line of its own, whatever start-up files wrote
+    _send(encode_judgement(judgement))
+
+
+def _send(line: str) -> None:
+    write(f"\n{line}\n".encode())  # on a line of its own, whatever start-up files wrote
+
+
+def _respond(line: str, _: bytes) -> int:
+    try:
+        result = answer(Question.decode(line))
+    except OpsError as error:
+        return _refuse(error)
+    _send(result.encode())
+    return result.exit_code
+
+
+def _refuse(error: OpsError) -> int:
+    _send(Answer(error=str(error), exit_code=int(error.exit_code)).encode())
+    return int(error.exit_code)
 
 
 def main() -> int:
-    """Read, ask, print; gives the exit code."""
+    """Read, ask, print, again where it is to stay; gives the exit code of the last answer."""
     yield_cpu()
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is in the answer
-    try:
-        result = answer(Question.decode(sys.stdin.read()))
-    except OpsError as error:
-        result = Answer(error=str(error), exit_code=int(error.exit_code))
-    print(f"\n{result.encode()}", flush=True)
-    return result.exit_code
+    return serve(_respond, _refuse)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,11 @@ def install(
     """Put units, programs, log rotation in place as the settings render them; verified first, restarts nothing."""
     from ops.fleet.tasks.hosting import look
     from ops.fleet.tasks.installed import outcomes, print_answers, print_changes
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
 
     settings = load_settings(context)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     if dry_run or diff:
         states = look(settings, places, transport)
         print_changes(settings, states, in_full=diff, as_json=json)
@@ -90,11 +90,11 @@ def _simply(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_json
     from ops.core.protocol import Verb
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.installed import print_answers
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
 
     settings = load_settings(context)
     plan = make_plan(settings, load_places(context, settings, hosts, None, None), Verb(verb))
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     with _hold(settings, transport, verb, lock_wait) as lease:
         report = _carry_out(plan, transport, lease)
     print_answers(settings, report.outcomes, _PAST[verb], as_json=as_json)
@@ -107,7 +107,7 @@ def _at_boot(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_jso
     from ops.core.keeping import PIDFILE, SUPERVISOR
     from ops.fleet.tasks.hosting import look
     from ops.fleet.tasks.installed import outcomes, print_answers
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
 
     settings = load_settings(context)
     if settings.manager == PIDFILE:
@@ -120,7 +120,7 @@ def _at_boot(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_jso
     if settings.manager != SUPERVISOR:
         return _simply(context, verb, hosts, lock_wait, as_json=as_json)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     with _hold(settings, transport, verb, lock_wait) as lease:  # supervisor's word for it stands in its conf file
         states = look(settings, places, transport, enabled=verb == "enable")
         report = apply(settings, states, transport, lease)

@@ -11,12 +11,14 @@ from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from ops.core.deadline import Deadline
+from ops.core.serving import STAY
 from ops.fleet.transport import Exit, HungError, Input, Target
 from ops.fleet.transport.failures import explain
 from ops.fleet.transport.ssh import Line, SSHTransport, listen
 
-AGENT, STAY = "ops.node", "--stay"
-_RESPONSE = re.compile(rb'\{"protocol": \d+, "kind": "response"')
+PROGRAMS = ("ops.node", "ops.kafka")
+"""The modules that stay: a host's agent, and who asks the cluster from there."""
+_LAST = re.compile(rb'\{"protocol": \d+, "kind": "(response|answer)"')
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class StayingAgents:
         deadline: Deadline,
     ) -> Exit:
         """Put one request to a host's agent; see `Transport`. One that stays is told as exit code 0."""
-        if not isinstance(data, bytes) or command[-1] != AGENT:
+        if not isinstance(data, bytes) or command[-1] not in PROGRAMS:
             return self._ssh.execute(target, command, data, receive, deadline)
         place = (target, tuple(command))
         while True:
@@ -123,7 +125,7 @@ def _exchange(
         nonlocal rest, heard
         heard = True
         *lines, rest = (rest + part).split(b"\n")
-        return any(_RESPONSE.match(line) for line in lines)
+        return any(_LAST.match(line) for line in lines)
 
     channel.settimeout(max(deadline.remaining, 0.001))
     try:

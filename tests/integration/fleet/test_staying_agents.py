@@ -10,13 +10,17 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from ops.core.asking import Ask, Question
 from ops.core.deadline import Deadline
+from ops.core.errors import UnreachableError
 from ops.core.protocol import Verb
+from ops.core.serving import STAY
 from ops.core.verb import LogCall
 from ops.fleet.conversation import ask
+from ops.fleet.observer import Observer
 from ops.fleet.plan import HostAction
 from ops.fleet.transport.ssh import SSHTransport
-from ops.fleet.transport.staying import STAY, StayingAgents
+from ops.fleet.transport.staying import StayingAgents
 from tests.labs.ssh_fleet import MakeFleet, SSHFleet
 
 
@@ -55,6 +59,24 @@ def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(
         assert len(agents(there)) == 2
         with pytest.raises(Exception, match="no answer within 3 s"):
             following.result(30)
+
+
+def test_who_asks_the_cluster_stays_as_well(fleet: MakeFleet) -> None:
+    # Given a question about a cluster that is not there
+    there, transport, action = prepared(fleet)
+    observer = Observer(transport, (action,))
+    question = Question(Ask.TOPICS, ("some",), "127.0.0.1:9", timeout_seconds=0.5)
+    troubles = []
+    for _ in range(2):
+        # When it is put twice
+        with pytest.raises(UnreachableError) as caught:
+            observer.ask(question)
+        troubles.append(str(caught.value))
+    # Then one process has answered both
+    assert troubles[0] == troubles[1]
+    assert "127.0.0.1:9" in troubles[0]
+    (pid,) = agents(there)
+    assert "ops.kafka" in psutil.Process(pid).cmdline()
 
 
 def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(fleet: MakeFleet) -> None:

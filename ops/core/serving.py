@@ -1,0 +1,71 @@
+"""Requests from standard input, a line each: one, or with `--stay` one after the other.
+
+A program that stays answers until standard input ends or no request comes for a quarter of an hour; such requests are
+followed by nothing else. An empty line says that one was taken up: after an end without it, nothing was done.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+
+from ops.core.deadline import Deadline
+from ops.core.errors import ExitCode
+from ops.core.protocol import ProtocolError
+
+STAY = "--stay"
+_REQUEST_SECONDS = 30.0
+_STAY_SECONDS = 900.0
+_REQUEST_BYTES = 16 * 1024 * 1024
+
+
+def serve(answer: Callable[[str, bytes], int], refuse: Callable[[ProtocolError], int]) -> int:
+    """Return what the last answer gave, or the refusal of what was no line.
+
+    Parameters
+    ----------
+    answer : is given a request, and what was read beyond it.
+    refuse : is given why there is none.
+    """
+    stays = sys.argv[1:] == [STAY]
+    rest = b""
+    while True:
+        try:
+            line, rest = _line(0, rest, Deadline(_REQUEST_SECONDS))
+        except ProtocolError as error:
+            return refuse(error)
+        if stays:
+            write(b"\n")
+        code = answer(line, rest)
+        if not stays or code == ExitCode.USAGE:
+            return code
+        if not rest:
+            rest = os.read(0, 1 << 16) if select.select([0], [], [], _STAY_SECONDS)[0] else b""
+            if not rest:
+                return code
+
+
+def write(data: bytes) -> None:
+    """Write all of it to standard output; an operator that went away is nobody's reason to fail."""
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError:
+        return
+
+
+def _line(descriptor: int, data: bytes, deadline: Deadline) -> tuple[str, bytes]:
+    """Read a line whose begin was read before, or all there is; gives what was read beyond it, too."""
+    while b"\n" not in data:
+        if not select.select([descriptor], [], [], deadline.remaining)[0]:
+            raise ProtocolError(f"no request came within {deadline.seconds:g} s")
+        part = os.read(descriptor, 1 << 16)
+        data += part
+        if not part:
+            break
+        if len(data) > _REQUEST_BYTES:
+            raise ProtocolError(f"the request is longer than {_REQUEST_BYTES} bytes")
+    line, _, rest = data.partition(b"\n")
+    return line.decode(errors="replace"), rest
