@@ -1,6 +1,6 @@
 """How the cluster is asked over a pipe: one JSON question in, JSON lines back.
 
-`python -m ops.kafka` reads one question from standard input. Back come judgements while a gate waits (`kind`
+`python -m ops.kafka` reads a question from one line of standard input. Back come judgements while a gate waits (`kind`
 judgement) and one answer last (`kind` answer); both carry the protocol's version.
 """
 

@@ -32,7 +32,7 @@ __all__ = [
     "ProcessSpec", "ProtocolError", "Request", "Response", "Verb", "decode_line", "encode_line",
 ]  # fmt: skip
 
-PROTOCOL = 4  # another one whenever a message gets or loses a field: both ends refuse what they do not know
+PROTOCOL = 5  # another one whenever a message gets or loses a field, or what it means: each end refuses others
 SETUP_HINT = "install this version of the tool on the host: fab karafka.setup"
 CALLS = {
     "roster": "slot.Roster", "fence": "lease.Fence", "lease": "lease.LeaseCall", "history": "history.HistoryCall",

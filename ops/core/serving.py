@@ -1,7 +1,8 @@
 """Requests from standard input, a line each: one, or with `--stay` one after the other.
 
 A program that stays answers until standard input ends or no request comes for a quarter of an hour; such requests are
-followed by nothing else. An empty line says that one was taken up: after an end without it, nothing was done.
+followed by nothing else. An empty line says that one was taken up: after an end without it, nothing was done. An empty
+request is answered by that line alone: whoever asks learns that somebody is there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode
@@ -18,42 +20,63 @@ from ops.core.protocol import ProtocolError
 STAY = "--stay"
 _REQUEST_SECONDS = 30.0
 _STAY_SECONDS = 900.0
+_IDLE_SECONDS = 1.0
 _REQUEST_BYTES = 16 * 1024 * 1024
 
 
-def serve(answer: Callable[[str, bytes], int], refuse: Callable[[ProtocolError], int]) -> int:
+def serve(
+    answer: Callable[[str, bytes], int], refuse: Callable[[ProtocolError], int], idle: Callable[[], None] | None = None
+) -> int:
     """Return what the last answer gave, or the refusal of what was no line.
 
     Parameters
     ----------
     answer : is given a request, and what was read beyond it.
     refuse : is given why there is none.
+    idle : is called once a second while no request comes.
     """
     stays = sys.argv[1:] == [STAY]
-    rest = b""
+    build = os.path.realpath(sys.prefix)
+    rest, code = b"", int(ExitCode.DONE)
     while True:
         try:
             line, rest = _line(0, rest, Deadline(_REQUEST_SECONDS))
         except ProtocolError as error:
             return refuse(error)
         if stays:
-            write(b"\n")
-        code = answer(line, rest)
-        if not stays or code == ExitCode.USAGE:
-            return code
-        if not rest:
-            rest = os.read(0, 1 << 16) if select.select([0], [], [], _STAY_SECONDS)[0] else b""
-            if not rest:
+            if os.path.realpath(sys.prefix) != build:  # a setup has swung the link: what is imported from now on is new
                 return code
+            with suppress(OSError):
+                write(b"\n")
+        if line.strip() or not stays:
+            code = answer(line, rest)
+            if not stays or code == ExitCode.USAGE:
+                return code
+        rest = rest or _next(idle)
+        if not rest:
+            return code
 
 
 def write(data: bytes) -> None:
-    """Write all of it to standard output; an operator that went away is nobody's reason to fail."""
-    try:
-        while data:
-            data = data[os.write(1, data) :]
-    except OSError:
-        return
+    """Write all of it to standard output.
+
+    Raises
+    ------
+    OSError : nobody reads it any more.
+    """
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def _next(idle: Callable[[], None] | None) -> bytes:
+    """Return the begin of the next request; nothing where none comes."""
+    deadline = Deadline(_STAY_SECONDS)
+    while not deadline.expired:
+        if select.select([0], [], [], min(_IDLE_SECONDS, deadline.remaining))[0]:
+            return os.read(0, 1 << 16)
+        if idle is not None:
+            idle()
+    return b""
 
 
 def _line(descriptor: int, data: bytes, deadline: Deadline) -> tuple[str, bytes]:

@@ -195,7 +195,8 @@ class Lease:
                 self._lose("it could not be renewed in time")
                 return
             try:
-                answer = self._keeper.ask(replace(self._call, action=LeaseAction.RENEW), self._expires - asked)
+                patience = min(third, self._expires - asked)  # so that there is time for a second try
+                answer = self._keeper.ask(replace(self._call, action=LeaseAction.RENEW), patience)
             except OpsError as error:
                 if not failing:
                     self._say(f"the lease could not be renewed, trying again: {error}")

@@ -1,6 +1,6 @@
 """`python -m ops.kafka [--stay]`: one question (JSON) on standard input, one answer (JSON) on standard output.
 
-    echo '{"protocol": 4, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
+    echo '{"protocol": 5, "ask": "topics", "names": ["sources_refresh"]}' | python -m ops.kafka
 
 Runs on a host of the fleet, which reaches the brokers and knows the secrets. While a gate waits, its judgements come
 as lines before the answer. With `--stay` another question may follow each answer: see `ops.core.serving`.
@@ -79,11 +79,17 @@ def _refuse(error: OpsError) -> int:
 
 
 def main() -> int:
-    """Read, ask, print, again where it is to stay; gives the exit code of the last answer."""
+    """Read, ask, print, again where it is to stay; gives the exit code of the last answer.
+
+    A gate whose operator has gone ends: it changes nothing.
+    """
     yield_cpu()
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is in the answer
-    return serve(_respond, _refuse)
+    try:
+        return serve(_respond, _refuse)
+    except BrokenPipeError:
+        return int(ExitCode.FAILED)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ Exit codes: 0 a response was sent, whatever it says; 2 the request was none of t
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode
@@ -20,7 +22,7 @@ from ops.node.agent import carry_out
 def main() -> int:
     """Read the request, carry it out, answer; again, where it is to stay."""
     yield_cpu()
-    return serve(_answer, _refuse)
+    return serve(_answer, _refuse, _reap)
 
 
 def _answer(line: str, rest: bytes) -> ExitCode:
@@ -52,7 +54,15 @@ def _refuse(error: ProtocolError) -> ExitCode:
 
 def _send(message: Event | Response) -> None:
     """Write one line whole; threads share the pipe. It begins on a line of its own, whatever start-up files wrote."""
-    write(f"\n{encode_line(message)}\n".encode())
+    with suppress(OSError):  # an operator that went away is nobody's reason to fail
+        write(f"\n{encode_line(message)}\n".encode())
+
+
+def _reap() -> None:
+    """Let no consumer that has ended stay a zombie: to `kill -0` it would be alive for as long as this agent stays."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 if __name__ == "__main__":

@@ -68,14 +68,13 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     if options.dry_run:
         print_plan(plan, as_json=options.json)
         return 0
-    transport = make_staying_transport(context, settings)
     marks = Marks(sys.stderr, sections=not options.json)
     progress = MarkedProgress(sys.stderr, marks)
     narrator = Narrator(progress, talkative=True, in_full=options.json)
-    keeper = lease_host(settings, transport)
     whole = options.selection[1:] == (None, None)  # all slots of the hosts chosen: also those that are there no more
     evidence = None
     with (
+        make_staying_transport(context, settings) as transport,
         marks.section(f"karafka.{verb} {settings.stage}"),
         hold(settings, transport, reason or verb, lock_wait, progress.say) as lease,
     ):
@@ -83,7 +82,7 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
         if plan.verb is Verb.RESTART:
             say = progress.say
             report, evidence = restart_under(lease, settings, plan, transport, narrator, say, whole=whole, force=force)
-            store(evidence, keeper, progress.trouble)
+            store(evidence, lease_host(settings, transport), progress.trouble)
         else:
             report = _start_or_stop(settings, plan, transport, narrator, lease, whole=whole)
     if options.json:

@@ -46,14 +46,14 @@ def install(
 
     settings = load_settings(context)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_staying_transport(context, settings)
-    if dry_run or diff:
-        states = look(settings, places, transport)
-        print_changes(settings, states, in_full=diff, as_json=json)
-        return exit_code(states)
-    with _hold(settings, transport, "install", lock_wait) as lease:
-        states = look(settings, places, transport)
-        report = apply(settings, states, transport, lease)
+    with make_staying_transport(context, settings) as transport:
+        if dry_run or diff:
+            states = look(settings, places, transport)
+            print_changes(settings, states, in_full=diff, as_json=json)
+            return exit_code(states)
+        with _hold(settings, transport, "install", lock_wait) as lease:
+            states = look(settings, places, transport)
+            report = apply(settings, states, transport, lease)
     print_answers(settings, outcomes(states, report), "installed", as_json=json)
     return exit_code(states) or int(report.exit_code)
 
@@ -94,8 +94,10 @@ def _simply(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_json
 
     settings = load_settings(context)
     plan = make_plan(settings, load_places(context, settings, hosts, None, None), Verb(verb))
-    transport = make_staying_transport(context, settings)
-    with _hold(settings, transport, verb, lock_wait) as lease:
+    with (
+        make_staying_transport(context, settings) as transport,
+        _hold(settings, transport, verb, lock_wait) as lease,
+    ):
         report = _carry_out(plan, transport, lease)
     print_answers(settings, report.outcomes, _PAST[verb], as_json=as_json)
     return int(report.exit_code)
@@ -120,8 +122,10 @@ def _at_boot(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_jso
     if settings.manager != SUPERVISOR:
         return _simply(context, verb, hosts, lock_wait, as_json=as_json)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_staying_transport(context, settings)
-    with _hold(settings, transport, verb, lock_wait) as lease:  # supervisor's word for it stands in its conf file
+    with (
+        make_staying_transport(context, settings) as transport,
+        _hold(settings, transport, verb, lock_wait) as lease,  # supervisor's word for it stands in its conf file
+    ):
         states = look(settings, places, transport, enabled=verb == "enable")
         report = apply(settings, states, transport, lease)
     print_answers(settings, outcomes(states, report), _PAST[verb], as_json=as_json)

@@ -61,9 +61,11 @@ def migrate(
     if dry_run:
         print_plan(plan, as_json=json)
         return 0
-    transport = make_staying_transport(context, settings)
     progress = Progress(sys.stderr)
-    with hold(settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease:
+    with (
+        make_staying_transport(context, settings) as transport,
+        hold(settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease,
+    ):
         states = look(settings, places, transport)
         installed = apply(settings, states, transport, lease)
         code = exit_code(states) or int(installed.exit_code)

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
@@ -18,7 +19,12 @@ from ops.fleet.transport.ssh import Line, SSHTransport, listen
 
 PROGRAMS = ("ops.node", "ops.kafka")
 """The modules that stay: a host's agent, and who asks the cluster from there."""
+_MOST_IDLE = 32  # of all hosts together: each is a connection, for the hosts between as well
 _LAST = re.compile(rb'\{"protocol": \d+, "kind": "(response|answer)"')
+
+
+_Place = tuple[Target, tuple[str, ...]]
+"""A host, and the argv of what stays there."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,14 @@ class StayingAgents:
     """A transport whose agents stay; what is no agent, or sends more than a request, is passed on as it is.
 
     One agent answers one request at a time: those that are asked side by side are several. They end with this process,
-    whose connections are their standard input. One that ended before it took a request up is followed by another.
+    whose connections are their standard input, or by `close`. One that ended before it took a request up is followed by
+    another, and so is one that does not say that it is there.
     """
 
     def __init__(self, ssh: SSHTransport) -> None:
         self._ssh = ssh
         self._lock = threading.Lock()
-        self._idle: dict[tuple[Target, tuple[str, ...]], list[_Agent]] = {}
+        self._idle: list[tuple[_Place, _Agent]] = []  # those that have waited longest first
 
     def execute(
         self,
@@ -61,7 +68,7 @@ class StayingAgents:
 
     def _put(
         self,
-        place: tuple[Target, tuple[str, ...]],
+        place: _Place,
         agent: _Agent,
         data: bytes,
         receive: Callable[[bytes], None],
@@ -79,16 +86,39 @@ class StayingAgents:
                 where=agent.line.way.where,
                 hint=f"look at the host: ssh {place[0].address}",
             ) from None
-        except (SSHException, EOFError, OSError) as error:
+        except (SSHException, EOFError, ConnectionError) as error:
             raise explain(error, agent.line.way) from error
         finally:
             if stays:
-                with self._lock:
-                    self._idle.setdefault(place, []).append(agent)
+                self._keep(place, agent)
             else:
                 agent.line.close()
 
-    def _take(self, place: tuple[Target, tuple[str, ...]]) -> tuple[_Agent, bool]:
+    def __enter__(self) -> StayingAgents:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let all agents end that wait for a request, and close what they were reached by."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, agent in idle:
+            agent.line.close()
+        self._ssh.close()
+
+    def _keep(self, place: _Place, agent: _Agent) -> None:
+        """Keep an agent for the next request, in the place of the one that has waited longest where there are many."""
+        with self._lock:
+            self._idle.append((place, agent))
+            oldest = self._idle.pop(0)[1] if len(self._idle) > _MOST_IDLE else None
+        if oldest is not None:
+            oldest.line.close()
+
+    def _take(self, place: _Place) -> tuple[_Agent, bool]:
         """Give an agent that waited and still stands, else a new one, and whether it waited.
 
         Raises
@@ -97,14 +127,30 @@ class StayingAgents:
         """
         while True:
             with self._lock:
-                idle = self._idle.get(place)
-                agent = idle.pop() if idle else None
-            if agent is None:
+                found = next((one for one in reversed(self._idle) if one[0] == place), None)
+                if found is not None:
+                    self._idle.remove(found)
+            if found is None:
                 target, command = place
                 return _Agent(*self._ssh.begin(target, (*command, STAY))), False
-            if not agent.channel.closed and not agent.channel.eof_received:
+            agent = found[1]
+            if _stands(agent):
                 return agent, True
             agent.line.close()
+
+
+def _stands(agent: _Agent) -> bool:
+    """Whether an agent that waited says that it is there, within the time that connecting to it may take.
+
+    A connection that a sleep, a changed network or a firewall has cut looks as good as any.
+    """
+    channel = agent.channel
+    channel.settimeout(agent.line.way.timeout_seconds)
+    try:
+        channel.sendall(b"\n")
+        return bool(channel.recv(1) == b"\n")
+    except (OSError, SSHException):
+        return False
 
 
 def _exchange(

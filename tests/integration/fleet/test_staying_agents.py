@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -88,7 +89,7 @@ def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(f
     # When it is asked again, and killed before it reads that
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, transport, action, lambda _: None)
-        assert Deadline(10).poll(lambda: not any(transport._idle.values()))
+        assert Deadline(10).poll(lambda: not transport._idle)
         os.kill(pid, signal.SIGKILL)
         # Then another one answers
         assert asked.result(30).processes
@@ -98,6 +99,34 @@ def test_an_agent_that_died_before_it_took_a_request_up_is_followed_by_another(f
     os.kill(other, signal.SIGKILL)
     assert Deadline(10).poll(lambda: not agents(there))
     assert ask(transport, action, lambda _: None).processes
+
+
+def test_an_agent_that_does_not_say_that_it_is_there_is_followed_by_another(fleet: MakeFleet) -> None:
+    # Given an agent that stayed, and whose connection is dead without a word
+    there, transport, action = prepared(fleet)
+    ask(transport, action, lambda _: None)
+    (pid,) = agents(there)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # When the host is asked again
+        began = time.monotonic()
+        response = ask(transport, replace(action, deadline_seconds=60.0), lambda _: None)
+        # Then another one answers, as soon as a connection would have been given up
+        assert response.processes
+        assert time.monotonic() - began < there.timeout + 10
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_agents_end_with_their_command(fleet: MakeFleet) -> None:
+    # Given an agent that stayed
+    there, transport, action = prepared(fleet)
+    with transport:
+        ask(transport, action, lambda _: None)
+        assert agents(there)
+        # When its command is through
+    # Then it ends
+    assert Deadline(10).poll(lambda: not agents(there))
 
 
 def test_an_agent_that_dies_at_work_is_told_and_its_request_is_not_put_again(fleet: MakeFleet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from ops.core.lease import LeaseAction
 from ops.core.protocol import Request, Response, encode_line
 from ops.fleet.lease import Lease, LeaseLostError
 from ops.fleet.lease_host import LeaseHost, ci_run
-from ops.fleet.transport import Target
+from ops.fleet.transport import Exit, HungError, Input, Target
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.node.lease import HostClock, LeaseKeeper
 
@@ -145,6 +145,37 @@ def test_a_renewal_that_fails_is_tried_again_and_said_once(stage: Stage) -> None
         assert not lease.lost.is_set()
         assert stage.host.show().lease.held
     assert said == ["the lease could not be renewed, trying again: h1: the connection broke"]
+
+
+def test_a_renewal_that_hangs_leaves_time_for_another(stage: Stage) -> None:
+    # Given a lease whose first renewal is never answered
+    class Hanging(FakeTransport):
+        hung = False
+
+        def execute(
+            self,
+            target: Target,
+            command: Sequence[str],
+            data: Input,
+            receive: Callable[[bytes], None],
+            deadline: Deadline,
+        ) -> Exit:
+            assert isinstance(data, bytes)
+            if not self.hung and b'"renew"' in data:
+                self.hung = True
+                time.sleep(deadline.remaining)
+                raise HungError("no answer", where="h1")
+            return super().execute(target, command, data, receive, deadline)
+
+    transport = Hanging({"h1": stage.answer})
+    keeper = LeaseHost(transport, TARGET, ("agent",), str(stage.shared))
+    with Lease(keeper, "restart", clock=stage.clock, ttl_seconds=1.5) as lease:
+        # When its time is over
+        assert stage.until(lambda: stage.asked.count(LeaseAction.RENEW) >= 3)
+        # Then it is held
+        assert transport.hung
+        lease.check()
+        assert stage.host.show().lease.held
 
 
 def test_one_that_cannot_be_renewed_in_time_is_lost_for_good(stage: Stage) -> None:
