@@ -43,9 +43,9 @@ def unit_shop(tmp_path: Path, systemd_host: SystemdHost) -> MakeUnitShop:
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Yard]:
-    """A project of three SSH hosts that all tests of a module share."""
+    """A project of two SSH hosts that all tests of a module share."""
     directory = tmp_path_factory.mktemp("yard")
-    fleet = LocalFleet(directory / "fleet", 3)
+    fleet = LocalFleet(directory / "fleet", 2)
     fleet.start()
     guard(fleet.directory, run_owner)
     yield Yard(directory / "project", fleet)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.sandbox.hosts import LocalFleet
-from tests.labs.in_process import FABFILE, fab, stands_alone
+from tests.labs.in_process import FABFILE, fab
 from tests.labs.operators import FAB, Operator
 from tests.labs.parts import GIT, require
 
@@ -106,9 +106,13 @@ class Yard:
         return [FAB, "-f", "fabric.json", *arguments]
 
     def fab(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, which is to have this exit code; None for any."""
-        if not stands_alone(self.folder, arguments):
+        """Run a command to its end, which is to have this exit code; None for any.
+
+        It is a process of its own where the project has functions as hooks.
+        """
+        if (self.folder / "fabfile.py").read_text() == FABFILE:
             return fab(self.folder, *arguments, code=code)
+        # Invoke leaves the pipes of what functions run open
         done = subprocess.run(
             self.argv(*arguments), cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=120, check=False,

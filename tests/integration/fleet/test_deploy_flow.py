@@ -1,4 +1,4 @@
-"""The flow of a deploy with real agents and a real repository on this machine, without a network between them."""
+"""The flow of a deploy with real steps and a real repository on this machine, without a network between them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from ops.fleet.deploy.work import Work
 from ops.fleet.inventory import Selection, select
 from ops.fleet.plan import Plan
 from ops.fleet.report import Report
+from ops.fleet.transport import Transport
 from ops.fleet.transport.local import LocalTransport
 from ops.node.releases import Releases
+from tests.labs.agents_in_process import AgentsInProcess
 from tests.labs.parts import GIT, require
 
 WANTED = Wanted(git=True, build=False, verify=False)
@@ -52,10 +54,16 @@ class Heard:
 
 
 class Project:
-    """One host's folder, and a repository."""
+    """One host's folder, and a repository.
+
+    Attributes
+    ----------
+    agents : the way to those that carry the steps out.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.agents: Transport = AgentsInProcess()
         self.root = folder / "app"
         self.releases = Releases(self.root)
         self.source = folder / "source"
@@ -87,7 +95,7 @@ class Project:
             "stages": {"test": {"hosts": [{"host": "host1"}, *self.others]}},
         }
         settings = load({**section, **more})
-        fleet = Fleet(settings, select(settings, Selection()), LocalTransport(), heard, None)
+        fleet = Fleet(settings, select(settings, Selection()), self.agents, heard, None)
         flow = rollback_flow(hooks) if back else deploy_flow(hooks, WANTED)
         work = Work(fleet, "somebody", branch=branch)
         code = Execution(flow, fleet, work, restart or _nobody(), None, self.folder).run()
@@ -163,7 +171,8 @@ def test_a_hook_that_fails_ends_a_rollback_in_whatever_stage(project: Project) -
 
 
 def test_hooks_run_around_their_stage_with_the_facts(project: Project, tmp_path: Path) -> None:
-    # Given executables that write down what they are told
+    # Given agents that are processes of their own, and executables that write down what they are told
+    project.agents = LocalTransport()
     told = tmp_path / "told"
     folder = tmp_path / ".karafka" / "hooks"
     folder.mkdir(parents=True)
