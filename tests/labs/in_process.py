@@ -95,12 +95,14 @@ def _run(
 def _imports_undone(folder: Path, tasks: str) -> Iterator[None]:
     """Let a project's modules be imported anew, and the tasks: they look at its settings for stages when they are."""
     kept = sys.modules.pop(tasks, None)
+    before, place = {*sys.modules}, f"{folder.absolute()}/"
     with mock.patch.object(sys, "path", [*sys.path]):
         try:
             yield
         finally:
-            for name, module in [*sys.modules.items()]:
-                if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder.absolute()):
+            for name in {*sys.modules} - before:
+                path = getattr(sys.modules[name], "__file__", None) or ""
+                if path.startswith(place) and "/" not in path.removeprefix(place):
                     del sys.modules[name]
             if kept is not None:
                 sys.modules[tasks] = kept
