@@ -129,9 +129,7 @@ def test_of_two_deploys_that_race_exactly_one_wins(yard: Yard) -> None:
         pytest.param(STAGES, id="all", marks=pytest.mark.soak),
     ],
 )
-def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up(
-    yard: Yard, stages: list[str]
-) -> None:
+def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up(yard: Yard, stages: list[str]) -> None:
     # Given one host, a repository that moves on, and a build that takes its time
     sha, root, flag = yard.commit("again"), yard.hosts["host1"], yard.folder / "wait"
     yard.settings(build=["sh", "-c", "echo at work; sleep 170"])

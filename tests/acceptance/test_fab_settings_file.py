@@ -1,16 +1,16 @@
-"""What a settings' file may say, as a user meets it: through `fab` and `inv` themselves."""
+"""What a settings' file may say, as a user meets it: through `fab` and `inv`."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-BIN = Path(sysconfig.get_path("scripts"))
+from tests.labs.in_process import fab, inv
+
 SETTINGS = """
 karafka:
   application: shop
@@ -23,11 +23,10 @@ ASK = {"fab": ["karafka.config", "--json"], "inv": ["flow"]}
 
 
 def run(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "COLUMNS": "120"}
-    return subprocess.run(
-        [BIN / program, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=120, check=False,
-    )  # fmt: skip
+    env = {"HOME": str(folder), "PATH": os.environ["PATH"], "COLUMNS": "120"}
+    if program == "fab":
+        return fab(folder, *arguments, code=None, config="", env=env)
+    return inv(folder, *arguments, code=None, env=env)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from ops.core import pidfile
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.sandbox.shared import SharedKafka
+from tests.labs import in_process
 
 BIN = Path(sys.executable).parent
 PROJECT = Path(__file__).parents[2]
@@ -45,18 +46,27 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def environment(**env: str) -> dict[str, str]:
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("KARAFKA_", "SOURCES_"))}
+    return own | env
+
+
 def inv(project: Path, *arguments: str, text: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("KARAFKA_", "SOURCES_"))}
+    return in_process.inv(project, *arguments, code=None, env=environment(**env), text=text)
+
+
+def typed(project: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own."""
     return subprocess.run(
-        [BIN / "inv", *arguments], cwd=project, env={**environment, **env}, capture_output=True, text=True, timeout=60,
-        input=text, check=False,
+        [BIN / "inv", *arguments], cwd=project, env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=60, check=False,
     )  # fmt: skip
 
 
 def test_flow_prints_the_bundled_app_to_the_letter(project: Path) -> None:
     # Given a project without settings
     # When its flow is asked for
-    done = inv(project, "flow")
+    done = typed(project, "flow")
     # Then it is that of `sources`, exactly
     assert (done.returncode, done.stdout, done.stderr) == (0, SOURCES_FLOW, "")
 
@@ -178,7 +188,7 @@ def test_a_daemon_owns_its_pidfile_and_nobody_starts_it_twice(project: Path, kaf
     )
     arguments = ("server", "--app", "own_app:app", "--pid", "run/one.pid")
     # When it is started in the background
-    done = inv(project, *arguments, "--daemon", KARAFKA_BROKERS=kafka.bootstrap)
+    done = typed(project, *arguments, "--daemon", KARAFKA_BROKERS=kafka.bootstrap)
     record = pidfile.read(project / "run/one.pid")
     try:
         # Then it is ready, and the pidfile names it
@@ -186,7 +196,7 @@ def test_a_daemon_owns_its_pidfile_and_nobody_starts_it_twice(project: Path, kaf
         assert record is not None
         assert record.alive()
         # And in the foreground a second one is refused, naming the first
-        second = inv(project, *arguments, KARAFKA_BROKERS=kafka.bootstrap)
+        second = typed(project, *arguments, KARAFKA_BROKERS=kafka.bootstrap)
         assert second.returncode == 75, second
         assert str(record.pid) in second.stderr
     finally:

@@ -11,14 +11,20 @@ from pathlib import Path
 
 from ops.sandbox.shared import SharedKafka
 from ops.sandbox.state import Status
+from tests.labs import in_process
 
 BIN = Path(sys.executable).parent
 
 
-def inv(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def typed(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own."""
     return subprocess.run(
         [BIN / "inv", *arguments], cwd=directory, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def inv(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return in_process.inv(directory, *arguments, code=None)
 
 
 def states(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -39,7 +45,7 @@ def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKaf
     settings.write_text(text)
     try:
         # When it is started
-        done = inv(tmp_path, "start", "--json")
+        done = typed(tmp_path, "start", "--json")
         # Then both processes run, with their pidfiles below the project
         assert done.returncode == 0, done.stderr
         assert states(done) == ["running", "running"]
@@ -53,16 +59,16 @@ def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKaf
         os.kill(pid, signal.SIGKILL)
         dead = inv(tmp_path, "status", "--json")
         assert (dead.returncode, states(dead)) == (1, ["dead", "running"])
-        assert inv(tmp_path, "start", "--processes", "karafka-0").returncode == 0
+        assert typed(tmp_path, "start", "--processes", "karafka-0").returncode == 0
         assert inv(tmp_path, "status").returncode == 0
         # And a restart gives every process a new pid
         before = [one["pid"] for one in json.loads(inv(tmp_path, "status", "--json").stdout)["processes"]]
-        restarted = inv(tmp_path, "restart", "--json")
+        restarted = typed(tmp_path, "restart", "--json")
         after = [one["pid"] for one in json.loads(restarted.stdout)["processes"]]
         assert restarted.returncode == 0, restarted.stderr
         assert not set(before) & set(after)
     finally:
-        stopped = inv(tmp_path, "stop", "--json")
+        stopped = typed(tmp_path, "stop", "--json")
     # And stop ends them all; status says so with exit 3
     assert stopped.returncode == 0, stopped.stderr
     assert states(stopped) == ["stopped", "stopped"]

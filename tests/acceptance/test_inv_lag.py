@@ -16,6 +16,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
+from tests.labs import in_process
 
 BIN = Path(sys.executable).parent
 PROJECT = Path(__file__).parents[2]
@@ -36,10 +37,7 @@ def environment(kafka: str) -> dict[str, str]:
 
 
 def inv(project: Path, brokers: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "inv", "lag", *arguments], cwd=project, env=environment(brokers), capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+    return in_process.inv(project, "lag", *arguments, code=None, env=environment(brokers))
 
 
 @pytest.fixture
@@ -126,6 +124,18 @@ def test_what_cannot_be_asked_is_said_in_one_text(project: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def shows_twice(output: int, word: bytes) -> bool:
+    """Wait until a word has come twice."""
+    seen = b""
+
+    def look() -> bool:
+        nonlocal seen
+        seen += os.read(output, 4096)
+        return seen.count(word) >= 2
+
+    return bool(Deadline(30).poll(look))
+
+
 def test_a_watched_table_renews_itself_until_ctrl_c(
     project: Path, kafka: SharedKafka, two_groups: tuple[str, str, str]
 ) -> None:
@@ -140,11 +150,8 @@ def test_a_watched_table_renews_itself_until_ctrl_c(
         )  # fmt: skip
         try:
             # When it has shown the group twice
-            seen = b""
-            deadline = Deadline(30)
-            while seen.count(first.encode()) < 2 and not deadline.expired:
-                seen = seen + os.read(inside, 4096) if terminal else (project / "output").read_bytes()
-            assert seen.count(first.encode()) >= 2
+            with (project / "output").open("rb") as written:
+                assert shows_twice(inside if terminal else written.fileno(), first.encode())
             # Then Ctrl-C ends it, and that is no failure
             process.send_signal(signal.SIGINT)
             assert process.wait(15) == 0

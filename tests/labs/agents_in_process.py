@@ -18,11 +18,11 @@ class AgentsInProcess:
 
     def execute(
         self,
-        target: Target,
-        command: Sequence[str],
+        target: Target,  # noqa: ARG002
+        command: Sequence[str],  # noqa: ARG002
         data: Input,
         receive: Callable[[bytes], None],
-        deadline: Deadline,
+        deadline: Deadline,  # noqa: ARG002
     ) -> Exit:
         """Carry out one request; see `Transport`."""
         line, _, rest = b"".join(parts_of(data)).partition(b"\n")

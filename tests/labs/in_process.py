@@ -52,10 +52,10 @@ def inv(
     ----------
     text : its standard input.
     """
-    from invoke import __version__, main
+    from invoke import main
     from invoke.program import Program
 
-    program = Program(name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__)
+    program = Program(name="Invoke", binary="inv[oke]", binary_names=["invoke", "inv"])
     return _run(folder, ["inv", *arguments], main, program, "ops.tasks", code, env, text)
 
 
