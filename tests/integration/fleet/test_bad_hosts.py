@@ -84,9 +84,9 @@ def test_a_host_that_takes_connections_and_never_answers(fleet: MakeFleet) -> No
     check_second_host_alone_answers(report, Kind.UNREACHABLE, "no answer within 4 s")
 
 
-def test_an_address_without_anybody(fleet: MakeFleet) -> None:
+def test_an_address_without_anybody(shared_fleet: MakeFleet) -> None:
     # Given a host whose name does not exist
-    made = fleet(2)
+    made = shared_fleet(2)
     hosts = [{"host": "host1", "address": "none.invalid"}, _entry(made.hosts[1])]
     # When the fleet is asked
     report = status(made, stages={"test": {"hosts": hosts}})
@@ -94,9 +94,9 @@ def test_an_address_without_anybody(fleet: MakeFleet) -> None:
     check_second_host_alone_answers(report, Kind.UNREACHABLE, "no host has that name", "none.invalid")
 
 
-def test_a_host_that_hangs_after_the_log_in(fleet: MakeFleet, tmp_path: Path) -> None:
+def test_a_host_that_hangs_after_the_log_in(shared_fleet: MakeFleet, tmp_path: Path) -> None:
     # Given an agent that takes the request and is silent from then on
-    made = fleet(1)
+    made = shared_fleet(1)
     agent = tmp_path / "agent"
     agent.write_text("#!/bin/sh\nexec sleep 60\n")
     agent.chmod(0o755)
@@ -122,9 +122,9 @@ def test_a_host_that_refuses_the_key(fleet: MakeFleet) -> None:
     check_second_host_alone_answers(report, Kind.UNREACHABLE, "in with none of the keys", "-i", "ssh-agent")
 
 
-def test_no_key_at_all(fleet: MakeFleet) -> None:
+def test_no_key_at_all(shared_fleet: MakeFleet) -> None:
     # Given no key to log in with
-    made = fleet(1)
+    made = shared_fleet(1)
     kwargs = {"look_for_keys": False, "allow_agent": False}
     made.config = Config(overrides={"connect_kwargs": kwargs, "load_ssh_configs": False})
     # When the fleet is asked
@@ -135,13 +135,13 @@ def test_no_key_at_all(fleet: MakeFleet) -> None:
 
 
 @needs(SSH)
-def test_a_key_with_a_passphrase(fleet: MakeFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_with_a_passphrase(shared_fleet: MakeFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a key that needs a passphrase, and how often it is unlocked
-    made = fleet(2)
+    made = shared_fleet(2)
     key = tmp_path / "key"
     key.write_bytes(made.local.key.read_bytes())
     key.chmod(0o600)
-    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(key)], check=True, timeout=20)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-a", "1", "-f", str(key)], check=True, timeout=20)
     unlocked: list[object] = []
     unlock = Ed25519Key.from_private_key
     monkeypatch.setattr(
@@ -192,9 +192,9 @@ def test_a_changed_host_key_is_told_apart_from_an_unknown_one(fleet: MakeFleet) 
     assert text.count("SHA256:") == 2
 
 
-def test_a_host_without_the_tool(fleet: MakeFleet) -> None:
+def test_a_host_without_the_tool(shared_fleet: MakeFleet) -> None:
     # Given a host where nothing is set up
-    made = fleet(1)
+    made = shared_fleet(1)
     # When it is asked
     report = status(made, agent_python="shared/karafka-ops/bin/python")
     # Then the task that sets it up is named
@@ -204,9 +204,9 @@ def test_a_host_without_the_tool(fleet: MakeFleet) -> None:
     assert report.exit_code == 4
 
 
-def test_a_python_without_the_tool(fleet: MakeFleet, tmp_path: Path) -> None:
+def test_a_python_without_the_tool(shared_fleet: MakeFleet, tmp_path: Path) -> None:
     # Given a host whose interpreter lacks the package
-    made = fleet(1)
+    made = shared_fleet(1)
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} -S -I "$@"\n')
     bare.chmod(0o755)
@@ -219,10 +219,10 @@ def test_a_python_without_the_tool(fleet: MakeFleet, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("noise", ["Welcome to host1!", "\x1b[31mred", '{"not": "ours"}', "x" * 5000])
 def test_what_start_up_files_print_before_the_answer_does_not_matter(
-    fleet: MakeFleet, tmp_path: Path, noise: str
+    shared_fleet: MakeFleet, tmp_path: Path, noise: str
 ) -> None:
     # Given a host that greets everybody
-    made = fleet(1)
+    made = shared_fleet(1)
     (tmp_path / "noise").write_text(noise)
     agent = tmp_path / "agent"
     agent.write_text(f'#!/bin/sh\ncat {tmp_path}/noise; echo\nexec {sys.executable} "$@"\n')
@@ -246,9 +246,9 @@ def test_what_start_up_files_print_before_the_answer_does_not_matter(
         (f'echo \'{{"protocol": {PROTOCOL}, "kind": "response"}}\'', "does not fit"),
     ],
 )
-def test_something_else_than_an_agent_answers(fleet: MakeFleet, tmp_path: Path, script: str, word: str) -> None:
+def test_something_else_than_an_agent_answers(shared_fleet: MakeFleet, tmp_path: Path, script: str, word: str) -> None:
     # Given a host where something else runs
-    made = fleet(1)
+    made = shared_fleet(1)
     agent = tmp_path / "agent"
     agent.write_text(f"#!/bin/sh\n{script}\n")
     agent.chmod(0o755)
@@ -285,9 +285,9 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_port_where_nobody_speaks_ssh(fleet: MakeFleet) -> None:
+def test_a_port_where_nobody_speaks_ssh(shared_fleet: MakeFleet) -> None:
     # Given a port that accepts and is silent
-    made = fleet(2, connect_timeout_seconds=4.0)
+    made = shared_fleet(2, connect_timeout_seconds=4.0)
     with silent_server() as port:
         hosts = [{"host": "host1", "address": "127.0.0.1", "port": port}, _entry(made.hosts[1])]
         # When the fleet is asked
@@ -307,9 +307,9 @@ def jump_config(made: SSHFleet, jump: str) -> Config:
     return Config(ssh_config=ssh_config, overrides={"connect_kwargs": made.kwargs})
 
 
-def test_a_host_behind_another_one(fleet: MakeFleet) -> None:
+def test_a_host_behind_another_one(shared_fleet: MakeFleet) -> None:
     # Given a host that ssh_config reaches through a jump host
-    made = fleet(2)
+    made = shared_fleet(2)
     made.config = jump_config(made, "jump")
     # When it is asked
     report = status(made, stages={"test": {"hosts": [_entry(made.hosts[1])]}})
@@ -354,9 +354,9 @@ def test_connections_leave_no_thread_behind(fleet: MakeFleet) -> None:
     assert Deadline(2).poll(lambda: threading.active_count() == before)
 
 
-def test_asking_hosts_leaves_fabrics_shared_configuration_as_it_is(fleet: MakeFleet) -> None:
+def test_asking_hosts_leaves_fabrics_shared_configuration_as_it_is(shared_fleet: MakeFleet) -> None:
     # Given a configuration that all connections share
-    made = fleet(3)
+    made = shared_fleet(2)
     before = dict(made.config._modifications)
     # When the fleet is asked
     report = status(made)
