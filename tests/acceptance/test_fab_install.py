@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sysconfig
-from pathlib import Path
-from typing import Any
 
+from tests.labs.in_process import inv
 from tests.labs.shop import Shop
-
-FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 
 
 def test_log_rotation_is_shown_installed_mended_and_removed(shop: Shop) -> None:
@@ -63,10 +58,9 @@ def test_plain_processes_start_with_no_host(shop: Shop) -> None:
 
 def test_the_files_are_rendered_without_a_connection(shop: Shop) -> None:
     # When a provisioning of one's own asks for the files of systemd and of logrotate
-    inv = [str(Path(FAB).with_name("inv")), "-f", "fabric.json", "templates.render"]
-    options: dict[str, Any] = {"cwd": shop.folder, "capture_output": True, "text": True, "timeout": 60}
+    words = ("-f", "fabric.json", "templates.render")
     (shop.folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
-    done = subprocess.run([*inv, "systemd", "--out", "units", "--host", "host2"], **options, check=True)
+    done = inv(shop.folder, *words, "systemd", "--out", "units", "--host", "host2")
     # Then they lie as a host has them
     root = shop.fleet.hosts[1].files.deploy_to
     assert "units/etc/systemd/system/karafka-shop@.service\n" in done.stdout
@@ -74,11 +68,10 @@ def test_the_files_are_rendered_without_a_connection(shop: Shop) -> None:
     assert 'KARAFKA_INSTANCE_ID="shop.host2.karafka.0"' in own.read_text()
     assert own.stat().st_mode & 0o777 == 0o600
     # And without a folder they are printed
-    done = subprocess.run([*inv, "logrotate"], **options, check=True)
+    done = inv(shop.folder, *words, "logrotate")
     assert done.stdout.startswith(f"# {shop.rules}/karafka-shop (mode 0644)\n# Rotates the logs of shop")
     # And what is none is refused
-    done = subprocess.run([*inv, "upstart"], **options, check=False)
-    assert (done.returncode, "systemd, supervisor, logrotate" in done.stderr) == (2, True)
+    assert "systemd, supervisor, logrotate" in inv(shop.folder, *words, "upstart", code=2).stderr
 
 
 def test_the_doctor_is_silent_about_a_healthy_stage_and_names_what_is_not(shop: Shop) -> None:

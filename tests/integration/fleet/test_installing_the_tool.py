@@ -200,7 +200,10 @@ def tool_from(place: str, runner: Runner, servers: Servers, digest: str = HASH) 
     return ToolIndex(index=f"{servers.url}/own/simple/", sha256=digest)
 
 
-@pytest.mark.parametrize(("kind", "place"), [("github", "project"), ("gitlab", "url"), ("github", "index")])
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [("github", "project"), pytest.param("gitlab", "url", marks=pytest.mark.soak), ("github", "index")],
+)
 def test_the_named_tool_is_installed_and_nobody_asks_the_public_index_for_it(
     kind: str, place: str, runner: Runner, servers: Servers
 ) -> None:
@@ -216,7 +219,9 @@ def test_the_named_tool_is_installed_and_nobody_asks_the_public_index_for_it(
     assert asked == ["/public/simple/leaf/", "/public/leaf-2.5-py3-none-any.whl"]
 
 
-@pytest.mark.parametrize(("kind", "place"), [("github", "url"), ("gitlab", "index")])
+@pytest.mark.parametrize(
+    ("kind", "place"), [("gitlab", "url"), pytest.param("github", "index", marks=pytest.mark.soak)]
+)
 def test_another_content_under_the_same_name_is_not_installed(
     kind: str, place: str, runner: Runner, servers: Servers
 ) -> None:
