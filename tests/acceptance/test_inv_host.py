@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ops.sandbox.shared import SharedKafka
 from ops.sandbox.state import Status
 from tests.labs import in_process
@@ -83,6 +85,7 @@ def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKaf
     assert (watched.returncode, "--watch" in watched.stderr) == (2, True)
 
 
+@pytest.mark.soak
 def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
     # Given a host that is set up, and its release
     current = sandbox.directory / "hosts/host1/app/current"
