@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
 
 
-COSTLY = ("sandbox", "relays", "systemd_host", "yard")
+COSTLY = ("sandbox", "relays", "spare_kafka", "systemd_host", "yard")
 """Fixtures that cost a broker or a fleet in every worker that wants one: their tests stay together."""
 
 
@@ -64,12 +64,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep those that share a costly fixture in one worker: a sandbox is one for all, the others are a module's own."""
+    """Keep those that share a costly fixture in one worker: some are one for all, the others are a module's own."""
     for item in items:
         names = getattr(item, "fixturenames", ())
         for name in COSTLY:
             if name in names:
-                group = name if name in ("sandbox", "systemd_host") else f"{name} of {item.path.stem}"
+                group = name if name in ("sandbox", "spare_kafka", "systemd_host") else f"{name} of {item.path.stem}"
                 item.add_marker(pytest.mark.xdist_group(group))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,6 +16,21 @@ class Broker(Protocol):
     def bootstrap(self) -> str: ...
 
     def create_topics(self, partitions: Mapping[str, int], config: Mapping[str, str] | None = None) -> None: ...
+
+
+class SpareKafka(EmbeddedKafka):
+    """A broker that tests stop, kill and freeze, one after the other; each has names of its own in it."""
+
+    def unique(self, name: str) -> str:
+        """Return a name for a topic or a group that no other test has."""
+        return f"{name}-{secrets.token_hex(4)}"
+
+    def mend(self) -> None:
+        """Let it run again, whatever a test has left of it."""
+        if self.daemon is not None and self.daemon.alive():
+            self.resume()
+        else:
+            self.start()
 
 
 class MakeKafka(Protocol):

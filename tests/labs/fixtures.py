@@ -16,7 +16,7 @@ from ops.sandbox.sandbox import down, up
 from ops.sandbox.shared import SharedKafka, shared_kafka
 from ops.sandbox.state import Status
 from ops.sandbox.supervisord import LocalSupervisord
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import MakeKafka, SpareKafka
 from tests.labs.parts import SSHD, SYSTEMD_HOST, require
 from tests.labs.ssh_fleet import MakeHosts
 
@@ -43,6 +43,22 @@ def own_kafka(tmp_path: Path, run_owner: Identity) -> Iterator[MakeKafka]:
     yield make
     for broker in brokers:
         end_all(broker.directory, timeout_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def _spare_kafka(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[SpareKafka]:
+    broker = SpareKafka(tmp_path_factory.mktemp("spare-kafka") / "broker")
+    broker.start()
+    guard(broker.directory, run_owner)
+    yield broker
+    end_all(broker.directory, timeout_seconds=0)
+
+
+@pytest.fixture
+def spare_kafka(_spare_kafka: SpareKafka) -> Iterator[SpareKafka]:
+    """A broker that a test may stop, kill and pause, as no other one is at it meanwhile."""
+    yield _spare_kafka
+    _spare_kafka.mend()
 
 
 @pytest.fixture

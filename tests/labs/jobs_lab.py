@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ops.core.deadline import Deadline
-from tests.labs.brokers import Broker
+from ops.sandbox.shared import SharedKafka
+from tests.labs.brokers import SpareKafka
 
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 60.0
@@ -198,4 +199,4 @@ class JobsLab:
 class MakeJobsLab(Protocol):
     """Makes the topics of a test on a broker; `partitions` of the jobs topic."""
 
-    def __call__(self, broker: Broker, *, partitions: int = 4) -> JobsLab: ...
+    def __call__(self, broker: SharedKafka | SpareKafka, *, partitions: int = 4) -> JobsLab: ...

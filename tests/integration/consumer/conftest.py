@@ -9,7 +9,7 @@ import pytest
 
 from ops.core.notify import NotifySocket
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import Broker
+from tests.labs.brokers import Broker, SpareKafka
 from tests.labs.consumer_bench import ConsumerBench, MakeBench
 
 
@@ -21,7 +21,7 @@ def bench_of(tmp_path: Path) -> Iterator[MakeBench]:
     def make(
         broker: Broker, name: str = "relay", partitions: int = 4, config: dict[str, str] | None = None
     ) -> ConsumerBench:
-        unique = broker.unique(name) if isinstance(broker, SharedKafka) else name
+        unique = broker.unique(name) if isinstance(broker, SharedKafka | SpareKafka) else name
         directory = tmp_path / unique
         directory.mkdir()
         bench = ConsumerBench(broker.bootstrap, unique, directory, partitions)

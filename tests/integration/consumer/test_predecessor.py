@@ -12,7 +12,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import SpareKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -80,25 +80,24 @@ def test_the_member_before_leaves_at_once_and_one_that_is_none_is_as_good(
 
 
 def test_a_broker_that_does_not_answer_is_an_error_in_the_log_and_keeps_nobody_from_joining(
-    own_kafka: MakeKafka, consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    spare_kafka: SpareKafka, consumer_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     from ops.consumer.predecessor import remove_predecessor
 
     # Given a connection that knows its coordinator, which then freezes
-    broker = own_kafka()
-    broker.create_topics({"t": 1})
-    consumer = consumer_of(broker.bootstrap, "g", "a")
+    group = spare_kafka.unique("group")
+    consumer = consumer_of(spare_kafka.bootstrap, group, "a")
     assert consumer._coordinator.ensure_coordinator_ready(timeout_ms=20_000)
-    broker.pause()
+    spare_kafka.pause()
     try:
         # When the member before is to be removed
         began = time.monotonic()
-        remove_predecessor(consumer, "g", "a")
+        remove_predecessor(consumer, group, "a")
         took = time.monotonic() - began
     finally:
-        broker.resume()
+        spare_kafka.resume()
     # Then it is given up after a few seconds, and said
     assert took < 10
     (said,) = [record for record in caplog.records if record.name == "ops.consumer.predecessor"]
     assert said.levelname == "ERROR"
-    assert "group g: a could not be removed" in said.getMessage()
+    assert f"group {group}: a could not be removed" in said.getMessage()

@@ -15,7 +15,7 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import SpareKafka
 from tests.labs.consumer_bench import ConsumerBench, MakeBench
 
 pytestmark = pytest.mark.kafka
@@ -184,17 +184,16 @@ def test_a_static_member_comes_back_without_a_rebalance(kafka: SharedKafka, benc
 
 
 @pytest.mark.soak
-def test_a_broker_that_is_gone_for_a_while_costs_nothing(own_kafka: MakeKafka, bench_of: MakeBench) -> None:
+def test_a_broker_that_is_gone_for_a_while_costs_nothing(spare_kafka: SpareKafka, bench_of: MakeBench) -> None:
     # Given messages in work
-    broker = own_kafka()
-    bench = bench_of(broker)
+    bench = bench_of(spare_kafka)
     bench.numbers(3000)
     process = bench.start(TEST_WORK_SECONDS="0.002")
     assert Deadline(60).poll(lambda: bench.group().get("processed", 0) > 200), bench.log()
     # When the broker goes, long enough for everything under way to fail once, and comes again
-    broker.stop()
+    spare_kafka.stop()
     assert Deadline(30).poll(lambda: "waits for the brokers" in bench.log()), bench.log()
-    broker.restart()
+    spare_kafka.restart()
     # Then all messages are answered, none is dead-lettered, everything is committed
     assert Deadline(90).poll(lambda: bench.committed() == 3000, every=0.5), bench.log()
     assert set(bench.sequences(3001, timeout_seconds=3)) == set(range(3000))

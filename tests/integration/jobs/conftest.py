@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import Broker
+from tests.labs.brokers import SpareKafka
 from tests.labs.jobs_lab import JobsLab, MakeJobsLab
 
 
@@ -17,8 +17,8 @@ def lab_of(tmp_path: Path) -> Iterator[MakeJobsLab]:
     """Make the topics of a test on a broker: `lab_of(broker)`; `partitions` of the jobs topic."""
     labs: list[JobsLab] = []
 
-    def make(broker: Broker, *, partitions: int = 4) -> JobsLab:
-        name = broker.unique("jobs") if isinstance(broker, SharedKafka) else "jobs"
+    def make(broker: SharedKafka | SpareKafka, *, partitions: int = 4) -> JobsLab:
+        name = broker.unique("jobs")
         directory = tmp_path / name
         directory.mkdir()
         lab = JobsLab(broker.bootstrap, name, directory)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ops.core.deadline import Deadline
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import SpareKafka
 from tests.labs.jobs_lab import JobsLab, MakeJobsLab
 
 pytestmark = pytest.mark.kafka
@@ -116,17 +116,16 @@ def test_a_frozen_worker_is_fenced_and_its_jobs_are_done_by_the_other(lab: JobsL
     assert sorted(begun) == list(range(80, 96))
 
 
-def test_a_broker_that_is_away_stops_nothing_for_good(own_kafka: MakeKafka, lab_of: MakeJobsLab) -> None:
+def test_a_broker_that_is_away_stops_nothing_for_good(spare_kafka: SpareKafka, lab_of: MakeJobsLab) -> None:
     # Given a worker at many jobs
-    broker = own_kafka()
-    lab = lab_of(broker)
+    lab = lab_of(spare_kafka)
     lab.enqueue(200, 20, seconds=0.02)
     lab.worker(KARAFKA_INSTANCE_ID="0")
     assert Deadline(30).poll(lambda: len(lab.notes("end")) >= 40), lab.report()
     # When the broker goes away in the middle, and comes back
-    broker.kill()
+    spare_kafka.kill()
     time.sleep(2.0)
-    broker.start()
+    spare_kafka.start()
     # Then every job is done, without overlap, and all of it is committed
     lab.until_done()
     lab.assert_no_overlap({})

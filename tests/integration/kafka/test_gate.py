@@ -29,7 +29,7 @@ from ops.core.subscriptions import subscription_changes
 from ops.core.verdict import Cause, Judgement, Verdict
 from ops.sandbox.ports import free_port
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import SpareKafka
 from tests.labs.group_members import Heartbeat, MakeWorker
 
 pytestmark = pytest.mark.kafka
@@ -277,21 +277,28 @@ def _command(question: Question) -> tuple[int, list[Judgement | Answer]]:
 
 @pytest.mark.usefixtures("failed_attempts")
 def test_a_gate_outlives_the_brokers_restart_and_an_unreachable_cluster_is_unknown(
-    own_kafka: MakeKafka, work: MakeWorker, pool: ThreadPoolExecutor
+    spare_kafka: SpareKafka, work: MakeWorker, pool: ThreadPoolExecutor
 ) -> None:
+    from ops.kafka.connection import Cluster
+    from ops.kafka.groups import observe
+
     # Given a gate that waits for a second member
-    broker = own_kafka()
-    broker.create_topics({"topic": 2})
-    work(broker.bootstrap, "group", ["topic"], "a").ready()
+    topic, group = spare_kafka.unique("topic"), spare_kafka.unique("group")
+    spare_kafka.create_topics({topic: 2})
+    work(spare_kafka.bootstrap, group, [topic], "a").ready()
     told: list[Judgement] = []
-    waiting = pool.submit(_gate, broker.bootstrap, _expect("group", "a", "b"), 120, told)
+    waiting = pool.submit(_gate, spare_kafka.bootstrap, _expect(group, "a", "b"), 120, told)
     assert _told(told, Cause.MISSING)
 
     # When the broker restarts, and then the member comes
-    broker.restart()
-    work(broker.bootstrap, "group", ["topic"], "b")
+    with Cluster(Brokers.at(spare_kafka.bootstrap), timeout_seconds=30) as client:
+        observe(client, [group])
+        spare_kafka.restart()
+        work(spare_kafka.bootstrap, group, [topic], "b")
+        # Then a client that was connected before is answered
+        assert observe(client, [spare_kafka.unique("nobody")])[0].state == "Dead"
 
-    # Then it passes
+    # And the gate passes
     assert waiting.result(150)[0].verdict is Verdict.PASSED
 
     # And where nobody listens, nothing is known, which is no pass

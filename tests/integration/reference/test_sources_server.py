@@ -19,10 +19,11 @@ from ops.reference.resources import Resources
 from ops.reference.sources import app
 from ops.reference.tally import count
 from ops.reference.traffic import Traffic
-from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.remote import RemoteServer
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import MakeKafka
+from tests.labs import sources_app
+from tests.labs.brokers import SpareKafka
+from tests.labs.topics import messages_by_key
 
 pytestmark = pytest.mark.kafka
 
@@ -30,15 +31,14 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def broker(own_kafka: MakeKafka) -> EmbeddedKafka:
-    """A broker with the app's own topics."""
-    made = own_kafka()
-    made.create_topics(dict.fromkeys(app.topic_names(), 4))
-    return made
+def broker(spare_kafka: SpareKafka) -> SpareKafka:
+    """A broker with the app's own topics, and what other tests have left in them."""
+    spare_kafka.create_topics(dict.fromkeys(app.topic_names(), 2))
+    return spare_kafka
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, spare_kafka: SpareKafka) -> Iterator[Start]:
     """Starts `python -m ops.reference ...` with everything it needs; ends what is left of it."""
     processes: list[subprocess.Popen[bytes]] = []
     with RemoteServer() as remote:
@@ -60,10 +60,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return process
 
         yield run
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate(timeout=10)
+        sources_app.end(processes, spare_kafka.bootstrap)
 
 
 @pytest.fixture
@@ -79,26 +76,31 @@ def _finish(process: subprocess.Popen[bytes], timeout_seconds: float = 60) -> tu
     return process.returncode, output.decode()
 
 
+def _streams(broker: SpareKafka, name: str) -> set[str]:
+    """Return the streams of the tickers that have asked for a resource."""
+    return {one["stream"] for one in messages_by_key(broker.bootstrap, "sources_refresh")[name]}
+
+
 def test_traffic_through_two_processes_is_answered_exactly_once_each(
-    start: Start, broker: EmbeddedKafka, resources: Resources
+    start: Start, broker: SpareKafka, resources: Resources
 ) -> None:
     # Given two processes of the app, which share one SQLite file
     servers = [
         start(broker.bootstrap, "server", KARAFKA_INSTANCE_ID=f"sources.test.karafka.{number}") for number in range(2)
     ]
 
-    # When 300 messages a second are sent for three seconds
+    # When 300 messages a second are sent for a second
     brokers = Brokers.at(broker.bootstrap)
-    sent = Traffic(brokers, "repositories_updated").run(300, 3)
-    assert sent.count == 900
+    sent = Traffic(brokers, "repositories_updated").run(300, 1)
+    assert sent.count == 300
 
     # Then each is answered once, and each resource has its newest description
-    result = count(brokers, "repositories_updated", ["sources_updated"])
+    result = count(brokers, "repositories_updated", ["sources_updated"], streams=[sent.stream])
     assert result.exact, str(result)
     assert len(resources.ids()) == 60
     newest = resources.get("r59")
     assert newest is not None
-    assert newest.sequence == 899
+    assert newest.sequence == 299
 
     # And both processes drain and end well
     for server in servers:
@@ -107,17 +109,18 @@ def test_traffic_through_two_processes_is_answered_exactly_once_each(
 
 
 def test_the_ticker_has_every_resource_refreshed_and_ends_on_term(
-    start: Start, broker: EmbeddedKafka, resources: Resources
+    start: Start, broker: SpareKafka, resources: Resources
 ) -> None:
     # Given three resources, a process of the app and a ticker each half second
-    for number in range(3):
-        resources.put(f"r{number}", {}, 0)
+    names = [f"ticked-{number}" for number in range(3)]
+    for name in names:
+        resources.put(name, {}, 0)
     start(broker.bootstrap, "server")
     ticker = start(broker.bootstrap, "ticker", "--interval", "0.5")
 
     # When a few ticks have passed
     def refreshed() -> bool:
-        rows = [resources.get(f"r{number}") for number in range(3)]
+        rows = [resources.get(name) for name in names]
         return all(row is not None and row.version >= 3 for row in rows)
 
     assert Deadline(40).poll(refreshed, every=0.1)
@@ -127,20 +130,22 @@ def test_the_ticker_has_every_resource_refreshed_and_ends_on_term(
     assert _finish(ticker, 10)[0] == 0
 
     # And every one of its messages was answered
-    result = count(Brokers.at(broker.bootstrap), "sources_refresh", ["sources_refreshed", "sources_disconnected"])
+    brokers, streams = Brokers.at(broker.bootstrap), _streams(broker, names[0])
+    result = count(brokers, "sources_refresh", ["sources_refreshed", "sources_disconnected"], streams=streams)
     assert result.exact, str(result)
 
 
-def test_a_ticker_for_a_while_keeps_its_schedule(start: Start, broker: EmbeddedKafka, resources: Resources) -> None:
+def test_a_ticker_for_a_while_keeps_its_schedule(start: Start, broker: SpareKafka, resources: Resources) -> None:
     # Given one resource
-    resources.put("r0", {}, 0)
+    resources.put("scheduled", {}, 0)
 
     # When the ticker runs for 2.3 s with a tick each half second
     ticker = start(broker.bootstrap, "ticker", "--interval", "0.5", "--duration", "2.3")
     assert _finish(ticker)[0] == 0
 
     # Then it ticked at 0, 0.5, 1.0, 1.5 and 2.0 s
-    result = count(Brokers.at(broker.bootstrap), "sources_refresh", ["sources_refresh"])
+    streams = _streams(broker, "scheduled")
+    result = count(Brokers.at(broker.bootstrap), "sources_refresh", ["sources_refresh"], streams=streams)
     assert result.sent == 5
     assert result.longest_gap_seconds
     assert max(result.longest_gap_seconds.values()) < 0.9

@@ -18,7 +18,7 @@ from ops.sandbox.jars import kafka_jars
 from ops.sandbox.ports import accepts
 from ops.sandbox.prepared import Prepared, prepared
 from ops.sandbox.shared import SharedKafka
-from tests.labs.brokers import MakeKafka
+from tests.labs.brokers import MakeKafka, SpareKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -79,27 +79,27 @@ def test_an_impossible_topic_is_told(kafka: SharedKafka) -> None:
         kafka.create_topics({"no/name": 1})
 
 
-def test_a_paused_broker_answers_nobody_until_it_goes_on(own_kafka: MakeKafka) -> None:
+def test_a_paused_broker_answers_nobody_until_it_goes_on(spare_kafka: SpareKafka) -> None:
     # Given a broker that is paused under a producer's hands
-    broker = own_kafka()
-    broker.create_topics({"slow": 1})
-    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
-    producer.send("slow", b"before").get(timeout=30)
-    broker.pause()
+    topic = spare_kafka.unique("slow")
+    spare_kafka.create_topics({topic: 1})
+    producer = KafkaProducer(bootstrap_servers=spare_kafka.bootstrap, acks="all")
+    producer.send(topic, b"before").get(timeout=30)
+    spare_kafka.pause()
     try:
         # When it goes on producing
         sent: list[object] = []
-        thread = threading.Thread(target=lambda: sent.append(producer.send("slow", b"x").get(timeout=30)))
+        thread = threading.Thread(target=lambda: sent.append(producer.send(topic, b"x").get(timeout=30)))
         thread.start()
         thread.join(1.5)
 
         # Then nothing is acknowledged before it goes on
         assert sent == []
-        broker.resume()
+        spare_kafka.resume()
         thread.join(30)
         assert len(sent) == 1
     finally:
-        broker.resume()
+        spare_kafka.resume()
         producer.close()
 
 
@@ -116,43 +116,42 @@ def test_a_missing_topic_is_not_made_in_passing(kafka: SharedKafka) -> None:
         producer.close()
 
 
-def test_a_stopped_broker_comes_back_with_port_and_data(own_kafka: MakeKafka) -> None:
+def test_a_stopped_broker_comes_back_with_port_and_data(spare_kafka: SpareKafka) -> None:
     # Given a broker with a message
-    broker = own_kafka()
-    broker.create_topics({"kept": 1})
-    _produce(broker.bootstrap, "kept", [b"still here"])
-    port = broker.port
+    topic = spare_kafka.unique("kept")
+    spare_kafka.create_topics({topic: 1})
+    _produce(spare_kafka.bootstrap, topic, [b"still here"])
+    port = spare_kafka.port
 
     # When it is stopped
-    broker.stop()
+    spare_kafka.stop()
 
     # Then nobody listens there
     assert not accepts("127.0.0.1", port)
 
     # When it is started again
-    broker.start()
+    spare_kafka.start()
 
     # Then it is the same one
-    assert broker.port == port
-    assert _consume(broker.bootstrap, "kept", 1) == [b"still here"]
+    assert spare_kafka.port == port
+    assert _consume(spare_kafka.bootstrap, topic, 1) == [b"still here"]
 
 
-def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(own_kafka: MakeKafka, kafka: SharedKafka) -> None:
-    broker = own_kafka()
-    listening = psutil.Process(broker.running.identity.pid).net_connections(kind="inet")
+def test_two_brokers_run_side_by_side_and_listen_on_loopback_alone(spare_kafka: SpareKafka, kafka: SharedKafka) -> None:
+    listening = psutil.Process(spare_kafka.running.identity.pid).net_connections(kind="inet")
     addresses = {one.laddr.ip.removeprefix("::ffff:") for one in listening if one.status == psutil.CONN_LISTEN}
     assert addresses == {"127.0.0.1"}
-    assert broker.bootstrap != kafka.bootstrap
+    assert spare_kafka.bootstrap != kafka.bootstrap
 
     # They are clusters of their own, and run on one archive of classes
     clusters = set()
-    for bootstrap in (broker.bootstrap, kafka.bootstrap):
+    for bootstrap in (spare_kafka.bootstrap, kafka.bootstrap):
         admin = KafkaAdminClient(bootstrap_servers=bootstrap)
         clusters.add(admin.describe_cluster()["cluster_id"])
         admin.close()
     assert len(clusters) == 2
-    archive = prepared(kafka_jars(), broker.directory).flags[0].partition("=")[2]
-    assert archive in {one.path for one in psutil.Process(broker.running.identity.pid).memory_maps()}
+    archive = prepared(kafka_jars(), spare_kafka.directory).flags[0].partition("=")[2]
+    assert archive in {one.path for one in psutil.Process(spare_kafka.running.identity.pid).memory_maps()}
 
 
 def test_an_archive_that_java_breaks_on_costs_no_start(
