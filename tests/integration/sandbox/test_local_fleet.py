@@ -12,19 +12,36 @@ import psutil
 import pytest
 
 from ops.core.deadline import Deadline
-from ops.sandbox.census import members
+from ops.core.identity import Identity
+from ops.sandbox.census import end_all, guard, members
 from ops.sandbox.host import LocalHost
 from ops.sandbox.hosts import LocalFleet, ServerKind
+from tests.labs.parts import SSHD, require
 from tests.labs.ssh_fleet import MakeHosts
 
-pytestmark = pytest.mark.ssh
+pytestmark = [pytest.mark.ssh, pytest.mark.xdist_group("local fleet")]
 TIMEOUT_SECONDS = 10
 
 
-@pytest.fixture(params=["openssh", "asyncssh"])
+@pytest.fixture(scope="module", params=["openssh", "asyncssh"])
 def server(request: pytest.FixtureRequest) -> ServerKind:
+    """Each SSH server there is."""
     kind: ServerKind = request.param
+    if kind == "openssh":
+        require(SSHD)
     return kind
+
+
+@pytest.fixture(scope="module")
+def fleet(server: ServerKind, tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[LocalFleet]:
+    """Two hosts of somebody with a secret in the environment; what a test breaks of them it mends."""
+    made = LocalFleet(tmp_path_factory.mktemp("fleet") / server, 2, server)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPERATORS_SECRET", "hidden")
+        made.start()
+        guard(made.directory, run_owner)
+        yield made
+    end_all(made.directory, timeout_seconds=5)
 
 
 @contextmanager
@@ -77,9 +94,8 @@ def _write(channel: paramiko.Channel, data: bytes) -> None:
         return  # the command ended without reading all of it
 
 
-def test_a_command_gets_its_input_and_gives_output_errors_and_status(ssh_hosts: MakeHosts, server: ServerKind) -> None:
+def test_a_command_gets_its_input_and_gives_output_errors_and_status(fleet: LocalFleet) -> None:
     # Given a host and a megabyte of any bytes
-    fleet = ssh_hosts(1, server)
     data = bytes(range(256)) * 4096
 
     # When commands read it, write to both streams, fail, ignore it, are killed
@@ -98,13 +114,8 @@ def test_a_command_gets_its_input_and_gives_output_errors_and_status(ssh_hosts: 
     assert quoted == (0, b'a  b|c"d|$HOME|', b"")
 
 
-def test_a_session_begins_in_the_hosts_own_home_without_the_operators_environment(
-    ssh_hosts: MakeHosts, server: ServerKind, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_begins_in_the_hosts_own_home_without_the_operators_environment(fleet: LocalFleet) -> None:
     # Given a fleet that was started by somebody with a secret in the environment
-    monkeypatch.setenv("OPERATORS_SECRET", "hidden")
-    fleet = ssh_hosts(2, server)
-
     for host in fleet.hosts:
         # When a command looks around there
         with connected(fleet, host) as client:
@@ -115,11 +126,8 @@ def test_a_session_begins_in_the_hosts_own_home_without_the_operators_environmen
         assert output.decode().split("|") == [home, home, host.files.user, "", ""]
 
 
-def test_what_was_started_detached_outlives_command_connection_and_server(
-    ssh_hosts: MakeHosts, server: ServerKind
-) -> None:
+def test_what_was_started_detached_outlives_command_connection_and_server(fleet: LocalFleet) -> None:
     # Given a process that was started in a session of its own
-    fleet = ssh_hosts(1, server)
     host = fleet.hosts[0]
     with connected(fleet, host) as client:
         status, output, _ = run(client, "setsid sleep 300 >/dev/null 2>&1 </dev/null & echo $!")
@@ -133,6 +141,8 @@ def test_what_was_started_detached_outlives_command_connection_and_server(
     assert sleeper.is_running()
     assert sleeper.pid in [one.pid for one in members(fleet.directory)]
     assert int(output) > 0
+    sleeper.kill()
+    host.start()
 
 
 def _is_sleeper(process: psutil.Process, host: LocalHost) -> bool:
@@ -142,13 +152,12 @@ def _is_sleeper(process: psutil.Process, host: LocalHost) -> bool:
         return False
 
 
-def test_a_command_goes_on_when_its_client_vanishes(ssh_hosts: MakeHosts, server: ServerKind) -> None:
+def test_a_command_goes_on_when_its_client_vanishes(fleet: LocalFleet) -> None:
     # Given a command in work that says nothing
-    fleet = ssh_hosts(1, server)
-    done = fleet.hosts[0].files.home / "done"
+    done = fleet.hosts[0].files.home / "vanished"
     with connected(fleet, fleet.hosts[0]) as client:
         channel = client.get_transport().open_session()
-        channel.exec_command("touch begun; while [ ! -e go ]; do sleep 0.05; done; touch done")
+        channel.exec_command("touch begun; while [ ! -e go ]; do sleep 0.05; done; touch vanished")
         assert Deadline(TIMEOUT_SECONDS).poll(done.with_name("begun").exists)
 
     # When the connection is gone and it may go on
@@ -158,38 +167,34 @@ def test_a_command_goes_on_when_its_client_vanishes(ssh_hosts: MakeHosts, server
     assert Deadline(TIMEOUT_SECONDS).poll(done.exists)
 
 
-def test_a_command_that_writes_to_a_vanished_client_gets_an_error(ssh_hosts: MakeHosts, server: ServerKind) -> None:
+def test_a_command_that_writes_to_a_vanished_client_gets_an_error(fleet: LocalFleet) -> None:
     # Given a command that goes on writing
-    fleet = ssh_hosts(1, server)
-    done = fleet.hosts[0].files.home / "done"
+    done = fleet.hosts[0].files.home / "unheard"
     with connected(fleet, fleet.hosts[0]) as client:
         channel = client.get_transport().open_session()
-        channel.exec_command("trap '' PIPE; while echo x 2>/dev/null; do sleep 0.05; done; touch done")
+        channel.exec_command("trap '' PIPE; while echo x 2>/dev/null; do sleep 0.05; done; touch unheard")
         assert channel.recv(1) == b"x"
 
     # When the client is gone, then its write fails
     assert Deadline(TIMEOUT_SECONDS).poll(done.exists)
 
 
-def test_files_come_and_go_by_sftp_from_the_home_folder(
-    ssh_hosts: MakeHosts, server: ServerKind, tmp_path: Path
-) -> None:
-    fleet = ssh_hosts(1, server)
+def test_files_come_and_go_by_sftp_from_the_home_folder(fleet: LocalFleet, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"\x00\xff" * 50_000)
 
     with connected(fleet, fleet.hosts[0]) as client, client.open_sftp() as sftp:
+        before = sftp.listdir(".")
         sftp.put(str(source), "copy")
         sftp.get("copy", str(tmp_path / "back"), prefetch=False)  # its thread outlives the connection
         names = sftp.listdir(".")
 
-    assert names == ["copy"]
+    assert set(names) - set(before) == {"copy"}
     assert (fleet.hosts[0].files.home / "copy").read_bytes() == source.read_bytes()
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
-def test_many_commands_share_one_connection(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_many_commands_share_one_connection(fleet: LocalFleet) -> None:
     answers: dict[int, tuple[int, bytes, bytes]] = {}
 
     with connected(fleet, fleet.hosts[0]) as client:
@@ -205,8 +210,7 @@ def test_many_commands_share_one_connection(ssh_hosts: MakeHosts, server: Server
     assert answers == {number: (number, b"%d" % number, b"") for number in range(20)}
 
 
-def test_one_host_is_the_jump_to_another(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(2, server)
+def test_one_host_is_the_jump_to_another(fleet: LocalFleet) -> None:
     jump, target = fleet.hosts
     with connected(fleet, jump) as outer:
         place = (target.files.address, target.files.port)
@@ -215,8 +219,7 @@ def test_one_host_is_the_jump_to_another(ssh_hosts: MakeHosts, server: ServerKin
             assert run(inner, 'printf "$HOME"')[1].decode() == str(target.files.home)
 
 
-def test_hosts_listen_on_loopback_alone(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(2, server)
+def test_hosts_listen_on_loopback_alone(fleet: LocalFleet) -> None:
     for host in fleet.hosts:
         daemon = host.daemon
         assert daemon is not None
@@ -225,16 +228,14 @@ def test_hosts_listen_on_loopback_alone(ssh_hosts: MakeHosts, server: ServerKind
         assert host.files.address.startswith("127.")
 
 
-def test_only_the_fleets_key_and_user_get_in(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_only_the_fleets_key_and_user_get_in(fleet: LocalFleet) -> None:
     host = fleet.hosts[0]
     for options in ({"username": "nobody"}, {"key_filename": None, "password": "guess"}):
         with pytest.raises(paramiko.SSHException), connected(fleet, host, **options):
             pass
 
 
-def test_a_stopped_host_refuses_and_comes_back_at_its_address(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(2, server)
+def test_a_stopped_host_refuses_and_comes_back_at_its_address(fleet: LocalFleet) -> None:
     host, other = fleet.hosts
     host.stop()
     with pytest.raises(OSError), connected(fleet, host):
@@ -246,8 +247,7 @@ def test_a_stopped_host_refuses_and_comes_back_at_its_address(ssh_hosts: MakeHos
         assert run(client, "echo back")[1] == b"back\n"
 
 
-def test_a_frozen_host_hangs_until_it_is_thawed(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_a_frozen_host_hangs_until_it_is_thawed(fleet: LocalFleet) -> None:
     host = fleet.hosts[0]
     host.freeze()
     with (
@@ -260,8 +260,7 @@ def test_a_frozen_host_hangs_until_it_is_thawed(ssh_hosts: MakeHosts, server: Se
         assert run(client, "echo thawed")[1] == b"thawed\n"
 
 
-def test_a_cut_ends_open_connections_and_takes_new_ones(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_a_cut_ends_open_connections_and_takes_new_ones(fleet: LocalFleet) -> None:
     host = fleet.hosts[0]
     with connected(fleet, host) as client:
         transport = client.get_transport()
@@ -272,16 +271,17 @@ def test_a_cut_ends_open_connections_and_takes_new_ones(ssh_hosts: MakeHosts, se
         assert run(client, "echo new")[1] == b"new\n"
 
 
-def test_a_changed_host_key_is_noticed(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_a_changed_host_key_is_noticed(fleet: LocalFleet) -> None:
     host = fleet.hosts[0]
+    known = fleet.known_hosts.read_text()
+    old = host.public_key
     host.change_host_key()
     with pytest.raises(paramiko.BadHostKeyException), connected(fleet, host):
         pass
+    fleet.known_hosts.write_text(known.replace(old, host.public_key))
 
 
-def test_a_refused_key_is_refused_until_it_is_accepted(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    fleet = ssh_hosts(1, server)
+def test_a_refused_key_is_refused_until_it_is_accepted(fleet: LocalFleet) -> None:
     host = fleet.hosts[0]
     host.refuse_key()
     with pytest.raises(paramiko.AuthenticationException), connected(fleet, host):
@@ -291,8 +291,8 @@ def test_a_refused_key_is_refused_until_it_is_accepted(ssh_hosts: MakeHosts, ser
         assert run(client, "echo in")[1] == b"in\n"
 
 
-def test_two_fleets_side_by_side_do_not_meet(ssh_hosts: MakeHosts, server: ServerKind) -> None:
-    one, two = ssh_hosts(1, server), ssh_hosts(1, server)
-    with pytest.raises(paramiko.SSHException), connected(one, two.hosts[0]):
+def test_two_fleets_side_by_side_do_not_meet(fleet: LocalFleet, ssh_hosts: MakeHosts) -> None:
+    two = ssh_hosts(1, fleet.server)
+    with pytest.raises(paramiko.SSHException), connected(fleet, two.hosts[0]):
         pass
-    assert {p.pid for p in members(one.directory)}.isdisjoint(p.pid for p in members(two.directory))
+    assert {p.pid for p in members(fleet.directory)}.isdisjoint(p.pid for p in members(two.directory))

@@ -37,11 +37,21 @@ def directory(tmp_path: Path, run_owner: Identity) -> Iterator[Path]:
     end_all(tmp_path, timeout_seconds=0)
 
 
-def test_a_sandbox_comes_up_ready_stays_up_and_goes_without_a_trace(directory: Path) -> None:
-    # When it is brought up
+def test_a_sandbox_killed_on_the_way_up_is_healed_stays_up_and_goes_without_a_trace(directory: Path) -> None:
+    # Given a sandbox whose `up` was killed before it was done
+    coming = _start_up(directory)
+    assert Deadline(90).poll((directory / "kafka" / "kafka.pid").exists)
+    coming.kill()
+    coming.wait(10)
+    left = members(directory)
+    assert left
+    assert not status(directory).up
+
+    # When it is brought up again
     begun = up(directory, hosts=2, processes=3)
 
-    # Then all of it runs, and its settings are valid
+    # Then the old broker doesn't run, all of the new one does, and its settings are valid
+    assert not any(one.alive() for one in left)
     assert begun.up
     assert begun.began
     document = _yaml(directory / "fabric.yaml")
@@ -106,26 +116,7 @@ def test_ctrl_c_on_the_way_up_ends_all_that_was_started(directory: Path) -> None
     assert not directory.exists()
 
 
-def test_a_sandbox_killed_on_the_way_up_is_healed_by_the_next(directory: Path) -> None:
-    # Given a sandbox whose `up` was killed before it was done
-    coming = _start_up(directory)
-    assert Deadline(90).poll((directory / "kafka" / "kafka.pid").exists)
-    coming.kill()
-    coming.wait(10)
-    left = members(directory)
-    assert left
-    assert not status(directory).up
-
-    # When it is brought up again
-    healed = up(directory, hosts=1)
-
-    # Then it runs, and the old broker doesn't
-    assert healed.up
-    assert not any(one.alive() for one in left)
-    down(directory)
-
-
-def test_a_sandbox_that_lost_its_broker_is_told_and_made_anew(directory: Path) -> None:
+def test_a_sandbox_that_lost_its_broker_is_told_and_made_anew(directory: Path, few: None) -> None:
     # Given a sandbox whose broker was killed
     first = up(directory, hosts=1)
     broker = next(one for one in members(directory) if "kafka.Kafka" in psutil.Process(one.pid).cmdline())
@@ -168,7 +159,7 @@ def test_two_commands_on_one_sandbox_wait_for_each_other(tmp_path: Path) -> None
         assert (tmp_path / "box").is_dir()
 
 
-def test_a_part_that_cannot_start_ends_the_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_cannot_start_ends_the_others(directory: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an SSH server that ends at once
     monkeypatch.setattr("ops.sandbox.openssh.find_sshd", lambda: "/bin/false")
 
