@@ -37,6 +37,13 @@ def directory(tmp_path: Path, run_owner: Identity) -> Iterator[Path]:
     end_all(tmp_path, timeout_seconds=0)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Topics of one partition, where nobody looks at them: each costs the broker's time."""
+    monkeypatch.setattr("ops.sandbox.sandbox._PARTITIONS", 1)
+    monkeypatch.setattr("ops.sandbox.sandbox._FEW", 1)
+
+
 def test_a_sandbox_killed_on_the_way_up_is_healed_stays_up_and_goes_without_a_trace(directory: Path) -> None:
     # Given a sandbox whose `up` was killed before it was done
     coming = _start_up(directory)
@@ -116,7 +123,8 @@ def test_ctrl_c_on_the_way_up_ends_all_that_was_started(directory: Path) -> None
     assert not directory.exists()
 
 
-def test_a_sandbox_that_lost_its_broker_is_told_and_made_anew(directory: Path, few: None) -> None:
+@pytest.mark.usefixtures("small")
+def test_a_sandbox_that_lost_its_broker_is_told_and_made_anew(directory: Path) -> None:
     # Given a sandbox whose broker was killed
     first = up(directory, hosts=1)
     broker = next(one for one in members(directory) if "kafka.Kafka" in psutil.Process(one.pid).cmdline())
@@ -159,7 +167,8 @@ def test_two_commands_on_one_sandbox_wait_for_each_other(tmp_path: Path) -> None
         assert (tmp_path / "box").is_dir()
 
 
-def test_a_part_that_cannot_start_ends_the_others(directory: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small")
+def test_a_part_that_cannot_start_ends_the_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an SSH server that ends at once
     monkeypatch.setattr("ops.sandbox.openssh.find_sshd", lambda: "/bin/false")
 
