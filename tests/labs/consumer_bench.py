@@ -26,6 +26,7 @@ class ConsumerBench:
         self.source, self.target, self.dead = f"{name}-in", f"{name}-out", f"{name}.dead"
         self.processes: list[subprocess.Popen[bytes]] = []
         self._clients: list[Any] = []
+        self._admin: Any = None
 
     def start(self, slot: str = "0", **environ: str) -> subprocess.Popen[bytes]:
         """Start a consumer process; its log and status record are `<slot>.log` and `<slot>.json`."""
@@ -118,13 +119,14 @@ class ConsumerBench:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        if self._admin is None:
+            self._admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+            self._clients.append(self._admin)
         try:
-            offsets = admin.list_group_offsets(self.name)
-        except KafkaError:  # the coordinator has just come up
+            offsets = self._admin.list_group_offsets(self.name)
+        except KafkaError:  # the coordinator has just come up, or moved
+            self._admin = None
             return -1
-        finally:
-            admin.close()
         found = offsets.get(self.name, offsets)
         return sum(item.offset for partition, item in found.items() if partition.topic == self.source)
 

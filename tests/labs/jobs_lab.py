@@ -28,6 +28,9 @@ class JobsLab:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.sent = 0
         self._clients: list[Any] = []
+        self._admin: Any = None
+        self._read = 0
+        self._notes: list[dict[str, Any]] = []
         self._producer: Any = None
 
     def worker(self, slot: str = "0", *, command: tuple[str, ...] = ("worker",), **environ: str) -> Any:
@@ -106,9 +109,13 @@ class JobsLab:
         self._producer.flush(30)
 
     def notes(self, what: str = "") -> list[dict[str, Any]]:
-        text = self.notes_file.read_text() if self.notes_file.exists() else ""
-        found = [json.loads(line) for line in text.splitlines()]
-        return [one for one in found if not what or one["what"] == what]
+        if self.notes_file.exists():
+            with self.notes_file.open("rb") as file:
+                file.seek(self._read)
+                whole, end, _ = file.read().rpartition(b"\n")
+            self._read += len(whole) + len(end)
+            self._notes += map(json.loads, whole.splitlines())
+        return [one for one in self._notes if not what or one["what"] == what]
 
     def until_done(self, count: int | None = None) -> None:
         """Wait until every job sent has ended, whichever process did it."""
@@ -130,13 +137,14 @@ class JobsLab:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        if self._admin is None:
+            self._admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+            self._clients.append(self._admin)
         try:
-            offsets = admin.list_group_offsets(f"{self.name}.jobs")
-        except KafkaError:  # the coordinator has just come up
+            offsets = self._admin.list_group_offsets(f"{self.name}.jobs")
+        except KafkaError:  # the coordinator has just come up, or moved
+            self._admin = None
             return -1
-        finally:
-            admin.close()
         return sum(item.offset for item in offsets.get(f"{self.name}.jobs", offsets).values())
 
     def letters(self, count: int) -> list[Any]:

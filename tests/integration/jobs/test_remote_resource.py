@@ -104,7 +104,10 @@ def sources(spare_kafka: SpareKafka, tmp_path: Path) -> Iterator[Sources]:
 
 @pytest.mark.parametrize(
     ("count", "interval", "outage", "slots"),
-    [(8, 0.3, 0.0, ["w0"]), pytest.param(50, 5.0, 60.0, ["w0", "w1"], marks=[pytest.mark.soak, pytest.mark.timeout(400)])],
+    [
+        (8, 0.3, 0.0, ["w0"]),
+        pytest.param(50, 5.0, 60.0, ["w0", "w1"], marks=[pytest.mark.soak, pytest.mark.timeout(400)]),
+    ],
     ids=["short", "a-minute"],
 )
 def test_resources_stay_in_order_through_an_outage_of_all_workers(
@@ -127,9 +130,7 @@ def test_resources_stay_in_order_through_an_outage_of_all_workers(
 
     assert Deadline(PATIENCE).poll(lambda: refreshed(2), every=0.05)
     # When they are killed at work, which leaves a row running, and the ticker goes on
-    running = Deadline(PATIENCE).poll(
-        lambda: any(_stage(sources, name) == Stage.RUNNING for name in names), every=0.01
-    )
+    running = Deadline(PATIENCE).poll(lambda: any(_stage(sources, name) == Stage.RUNNING for name in names), every=0.01)
     assert running
     for worker in workers:
         worker.kill()
