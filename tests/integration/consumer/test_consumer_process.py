@@ -18,7 +18,7 @@ from tests.labs.consumer_bench import MakeBench
 pytestmark = pytest.mark.kafka
 
 
-def test_ready_is_said_once_every_partition_is_assigned_and_the_watchdog_is_fed(
+def test_ready_is_said_once_every_partition_is_assigned_the_watchdog_is_fed_and_the_lag_told(
     kafka: SharedKafka, bench_of: MakeBench, notify: NotifySocket
 ) -> None:
     # Given a manager that listens, with a watchdog of a second
@@ -39,25 +39,24 @@ def test_ready_is_said_once_every_partition_is_assigned_and_the_watchdog_is_fed(
     # And the watchdog is fed
     fed = [notify.receive(process.pid, Deadline(5)) for _ in range(2)]
     assert [message and message.get("WATCHDOG") for message in fed] == ["1", "1"]
+    # When a message is held, and five are behind it
+    gate = bench.directory / "gate"
+    bench.send([{"sequence": 0, "hold": str(gate)}])
+    assert Deadline(20).poll((bench.directory / "gate.in").exists)
+    bench.numbers(5, first=1)
+
+    def told(lag: str) -> bool:
+        return lag in (notify.receive(process.pid, Deadline(5)) or {}).get("STATUS", "")
+
+    # Then people are told, and after it is done of none
+    assert Deadline(20).poll(lambda: told("lag 5") or told("lag 6"))
+    gate.touch()
+    assert Deadline(20).poll(lambda: told("lag 0"))
     # And stopping is said
     process.send_signal(signal.SIGTERM)
     deadline = Deadline(10)
     assert deadline.poll(lambda: "STOPPING" in (notify.receive(process.pid, deadline) or {}))
     assert process.wait(20) == 0
-
-
-def test_a_member_without_partitions_is_ready_too(kafka: SharedKafka, bench_of: MakeBench) -> None:
-    # Given one partition and a consumer that has it
-    bench = bench_of(kafka, partitions=1)
-    bench.start("0")
-    bench.ready("0")
-    # When a second one joins
-    bench.start("1")
-    # Then it is ready with nothing to do
-    bench.ready("1")
-    assert Deadline(20).poll(lambda: sorted(len(bench.group(slot).get("assignment", {})) for slot in "01") == [0, 1]), (
-        bench.log("1")
-    )
 
 
 def test_a_stalled_message_starves_the_watchdog_and_is_logged(
@@ -138,25 +137,6 @@ def test_a_stop_while_it_drains_for_usr2_is_no_second_one(kafka: SharedKafka, be
     # Then it finishes that message and stops well
     assert process.wait(20) == 0, bench.log()
     assert bench.committed() == 1
-
-
-def test_the_status_for_people_tells_the_lag(kafka: SharedKafka, bench_of: MakeBench, notify: NotifySocket) -> None:
-    # Given a message that is held, and five behind it
-    bench = bench_of(kafka, partitions=1)
-    gate = bench.directory / "gate"
-    process = bench.start(NOTIFY_SOCKET=notify.address, WATCHDOG_USEC="600000")
-    assert notify.receive(process.pid, Deadline(30)) is not None, bench.log()
-    bench.send([{"sequence": 0, "hold": str(gate)}])
-    assert Deadline(20).poll((bench.directory / "gate.in").exists)
-    bench.numbers(5, first=1)
-
-    def told(lag: str) -> bool:
-        return lag in (notify.receive(process.pid, Deadline(5)) or {}).get("STATUS", "")
-
-    # Then they are told, and after it is done none
-    assert Deadline(20).poll(lambda: told("lag 5") or told("lag 6"))
-    gate.touch()
-    assert Deadline(20).poll(lambda: told("lag 0"))
 
 
 def test_signals_for_people_and_for_the_next_version_do_not_end_it_and_term_twice_does_at_once(
