@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
+from ops.jobs.queue import QueueLook
 from tests.labs.jobs_lab import PROGRAMS, JobsLab
 
 pytestmark = pytest.mark.kafka
@@ -52,8 +54,13 @@ def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again
     assert len(lab.letters(2)) == 2
     assert Deadline(30).poll(lambda: len(lab.notes("end")) == 15), lab.report()
     # When the queue is shown, then the waiting key's jobs are there, and nothing that finished behind them
-    assert Deadline(10).poll(lambda: json.loads(inv(lab, "jobs.show", "--json"))["jobs"] == 6, every=0.5)
+    look = QueueLook(Brokers.at(lab.bootstrap), f"{lab.name}.jobs", f"{lab.name}.jobs")
+    try:
+        assert Deadline(10).poll(lambda: look.look().as_json()["jobs"] == 6, every=0.2)
+    finally:
+        look.close()
     shown = json.loads(inv(lab, "jobs.show", "--json"))
+    assert shown["jobs"] == 6
     assert [(one["worker"], one["jobs"]) for one in shown["workers"]] == [("WorkWorker", 6)]
     assert shown["oldest_seconds"] > 0
     text = inv(lab, "jobs.show")
@@ -69,5 +76,6 @@ def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again
     assert inv(lab, "jobs.dead", "--replay") == "sent 2 message(s) again\n"
     # Then they are tried again, and shown once more as new ones alone
     assert Deadline(30).poll(lambda: len(lab.notes("gave up: RuntimeError")) == 2), lab.report()
-    assert Deadline(30).poll(lambda: inv(lab, "jobs.dead").startswith("2 dead letters"), every=0.5)
+    assert len(lab.letters(4)) == 4
+    assert inv(lab, "jobs.dead").startswith("2 dead letters")
     gate.touch()

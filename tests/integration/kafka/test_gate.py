@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,22 @@ def _preflight(bootstrap: str, terms: Terms, deadline_seconds: float = 3.0) -> t
     return watch_preflight(Brokers.at(bootstrap), terms, deadline_seconds, TIMEOUT_SECONDS, lambda _: None)
 
 
-def _send(bootstrap: str, topic: str, *partitions: int, count: int = 3) -> None:
+@contextmanager
+def _producer(bootstrap: str) -> Iterator[Any]:
     from kafka import KafkaProducer
 
     producer = KafkaProducer(bootstrap_servers=bootstrap, metrics_enabled=False)
     try:
-        for partition in partitions:
-            for _ in range(count):
-                producer.send(topic, b"x", partition=partition)
+        yield producer
         producer.flush(timeout=30)
     finally:
         producer.close()
+
+
+def _send(bootstrap: str, topic: str, *partitions: int) -> None:
+    with _producer(bootstrap) as producer:
+        for partition in partitions * 3:
+            producer.send(topic, b"x", partition=partition)
 
 
 @pytest.fixture
@@ -89,8 +95,10 @@ def traffic(kafka: SharedKafka) -> Iterator[Callable[..., None]]:
 
     def begin(topic: str, *partitions: int) -> None:
         def send() -> None:
-            while not stop.wait(0.2):
-                _send(kafka.bootstrap, topic, *partitions, count=1)
+            with _producer(kafka.bootstrap) as producer:
+                while not stop.wait(0.2):
+                    for partition in partitions:
+                        producer.send(topic, b"x", partition=partition)
 
         threads.append(threading.Thread(target=send))
         threads[-1].start()

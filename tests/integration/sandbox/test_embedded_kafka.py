@@ -116,6 +116,7 @@ def test_a_missing_topic_is_not_made_in_passing(kafka: SharedKafka) -> None:
         producer.close()
 
 
+@pytest.mark.soak  # one that was killed does so beside jobs in the fast suite
 def test_a_stopped_broker_comes_back_with_port_and_data(spare_kafka: SpareKafka) -> None:
     # Given a broker with a message
     topic = spare_kafka.unique("kept")
