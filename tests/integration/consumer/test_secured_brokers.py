@@ -307,7 +307,7 @@ def test_who_is_not_let_in_is_told_why_at_once_and_no_password_is_shown(secured:
 
 
 def test_whatever_asks_with_a_wrong_password_ends_with_the_reason(
-    secured: Secured, bench_of: Callable[..., Any], project: Path
+    secured: Secured, bench_of: Callable[..., Any]
 ) -> None:
     # Given a password that is wrong
     env = secured.way(SCRAM, KARAFKA_SASL_PASSWORD="not-at-all")
@@ -322,18 +322,30 @@ def test_whatever_asks_with_a_wrong_password_ends_with_the_reason(
     terms = Terms(processes=(Process("here karafka-0", None, ("refused",)),))
     found = ask(Question(Ask.GATE, env={}, terms=terms, deadline_seconds=60), env)
     assert (found.exit_code, said in found.error, found.judgement) == (4, True, None), found
-    # And every command that asks the cluster says it
-    (project / "jobs_app.py").write_text(JOBS)
-    for arguments in (
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ("produce", "refused-in"),
-        ("jobs.show", "--app", "jobs_app:app"),
-        ("jobs.dead", "--app", "jobs_app:app"),
+        pytest.param(("jobs.show", "--app", "jobs_app:app"), marks=pytest.mark.soak),
+        pytest.param(("jobs.dead", "--app", "jobs_app:app"), marks=pytest.mark.soak),
         ("worker", "--app", "jobs_app:app"),
-    ):
-        done = inv(project, env, *arguments)
-        assert (done.returncode, said in done.stderr) == (4, True), (arguments, done)
-        assert "Traceback" not in done.stderr
-        assert "not-at-all" not in done.stdout + done.stderr
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_that_asks_with_a_wrong_password_says_it(
+    secured: Secured, project: Path, arguments: tuple[str, ...]
+) -> None:
+    # Given a password that is wrong, and an app
+    env = secured.way(SCRAM, KARAFKA_SASL_PASSWORD="not-at-all")
+    (project / "jobs_app.py").write_text(JOBS)
+    # When a command asks the cluster
+    done = inv(project, env, *arguments)
+    # Then it ends with the reason
+    assert (done.returncode, "the broker refuses user 'relay'" in done.stderr) == (4, True), done
+    assert "Traceback" not in done.stderr
+    assert "not-at-all" not in done.stdout + done.stderr
 
 
 JOBS = """

@@ -62,7 +62,7 @@ def test_workers_hand_over_under_load_without_overlap_and_nothing_runs_twice(lab
 
         def load() -> None:
             while not stop.wait(0.1):
-                lab.enqueue(40, 40, seconds=0.03)
+                lab.enqueue(20, 20, seconds=0.06)
 
         sender = threading.Thread(target=load)
         sender.start()
