@@ -88,14 +88,23 @@ def test_a_damaged_file_is_listed_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../../etc/passwd", "20270115T080000Z-1/x", "20270115T080000Z-", "x"])
-def test_a_name_that_is_none_is_refused(host: LeaseHost, name: str) -> None:
+def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     # Given a name that leads elsewhere, then nothing is stored
+    history = History(tmp_path)
     with pytest.raises(OpsError, match="under a name of its own"):
-        host.history(replace(store(EVIDENCE), name=name))
-    assert not (Path(host.shared) / "rollouts").exists()
+        history.answer(replace(store(EVIDENCE), name=name))
+    assert not (tmp_path / "rollouts").exists()
     # And nothing is read by it
     if name:
-        assert host.history(HistoryCall(HistoryAction.FETCH, name)).evidence is None
+        assert history.answer(HistoryCall(HistoryAction.FETCH, name)).evidence is None
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused_by_the_agent(host: LeaseHost) -> None:
+    # Given such a name, then nothing is stored, and nothing read
+    with pytest.raises(OpsError, match="under a name of its own"):
+        host.history(replace(store(EVIDENCE), name="../../etc/passwd"))
+    assert not (Path(host.shared) / "rollouts").exists()
+    assert host.history(HistoryCall(HistoryAction.FETCH, "../../etc/passwd")).evidence is None
 
 
 def test_what_cannot_be_stored_is_said_and_harms_nothing(host: LeaseHost) -> None:
