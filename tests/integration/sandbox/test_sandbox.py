@@ -37,14 +37,9 @@ def directory(tmp_path: Path, run_owner: Identity) -> Iterator[Path]:
     end_all(tmp_path, timeout_seconds=0)
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Topics of one partition, where nobody looks at them: each costs the broker's time."""
-    monkeypatch.setattr("ops.sandbox.sandbox._PARTITIONS", 1)
-    monkeypatch.setattr("ops.sandbox.sandbox._FEW", 1)
-
-
-def test_a_sandbox_killed_on_the_way_up_is_healed_stays_up_and_goes_without_a_trace(directory: Path) -> None:
+def test_a_sandbox_killed_on_the_way_up_or_without_its_broker_is_made_anew_and_goes_without_a_trace(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a sandbox whose `up` was killed before it was done
     coming = _start_up(directory)
     assert Deadline(90).poll((directory / "kafka" / "kafka.pid").exists)
@@ -55,10 +50,23 @@ def test_a_sandbox_killed_on_the_way_up_is_healed_stays_up_and_goes_without_a_tr
     assert not status(directory).up
 
     # When it is brought up again
-    begun = up(directory, hosts=2, processes=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("ops.sandbox.sandbox._PARTITIONS", 1)  # nobody looks at them, and each costs its time
+        first = up(directory, hosts=1)
 
-    # Then the old broker doesn't run, all of the new one does, and its settings are valid
+    # Then it runs, and the old broker doesn't
+    assert first.up
     assert not any(one.alive() for one in left)
+
+    # When its broker is killed, then status tells it
+    broker = next(one for one in members(directory) if "kafka.Kafka" in psutil.Process(one.pid).cmdline())
+    os.kill(broker.pid, signal.SIGKILL)
+    assert Deadline(10).poll(lambda: not broker.alive())
+    assert dict(status(directory).parts) == {"kafka": False, "remote": True, "host1": True}
+
+    # And up heals it: all of it runs, and its settings are valid
+    begun = up(directory, hosts=2, processes=3)
+    assert begun.bootstrap != first.bootstrap or begun.hosts != first.hosts
     assert begun.up
     assert begun.began
     document = _yaml(directory / "fabric.yaml")
@@ -123,25 +131,6 @@ def test_ctrl_c_on_the_way_up_ends_all_that_was_started(directory: Path) -> None
     assert not directory.exists()
 
 
-@pytest.mark.usefixtures("small")
-def test_a_sandbox_that_lost_its_broker_is_told_and_made_anew(directory: Path) -> None:
-    # Given a sandbox whose broker was killed
-    first = up(directory, hosts=1)
-    broker = next(one for one in members(directory) if "kafka.Kafka" in psutil.Process(one.pid).cmdline())
-    os.kill(broker.pid, signal.SIGKILL)
-    assert Deadline(10).poll(lambda: not broker.alive())
-
-    # Then status tells it
-    assert dict(status(directory).parts) == {"kafka": False, "remote": True, "host1": True}
-
-    # And up heals it
-    second = up(directory, hosts=1)
-    assert second.up
-    assert second.began
-    assert second.bootstrap != first.bootstrap or second.hosts != first.hosts
-    down(directory)
-
-
 def test_a_folder_that_is_no_sandbox_is_left_alone(directory: Path) -> None:
     directory.mkdir()
     (directory / "thesis.txt").write_text("years of work")
@@ -167,9 +156,9 @@ def test_two_commands_on_one_sandbox_wait_for_each_other(tmp_path: Path) -> None
         assert (tmp_path / "box").is_dir()
 
 
-@pytest.mark.usefixtures("small")
 def test_a_part_that_cannot_start_ends_the_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an SSH server that ends at once
+    monkeypatch.setattr("ops.sandbox.sandbox._PARTITIONS", 1)
     monkeypatch.setattr("ops.sandbox.openssh.find_sshd", lambda: "/bin/false")
 
     # When the sandbox is brought up
