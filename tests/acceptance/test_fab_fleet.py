@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.core.identity import Identity
+from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import FABFILE, fab
+from tests.labs.node_host import end
 from tests.labs.parts import SSH, needs
 from tests.labs.ssh_fleet import MakeHosts
 
@@ -37,11 +42,13 @@ while True:
 
 
 class Project:
-    """A user's project: a fabfile of one line, a file of settings, hosts."""
+    """A user's project: a fabfile of one line, a file of settings, a folder of its own on each host."""
 
     def __init__(self, folder: Path, fleet: LocalFleet) -> None:
         self.folder = folder
         self.fleet = fleet
+        name = f"shop-{secrets.token_hex(4)}"
+        self.roots = {one.name: one.files.deploy_to / name for one in fleet.hosts}
         (folder / "fabfile.py").write_text(FABFILE)
         self.write()
         for host in fleet.hosts:
@@ -49,7 +56,7 @@ class Project:
 
     def release(self, host: str, name: str) -> Path:
         """Make a release and point `current` to it."""
-        root = next(one.files.deploy_to for one in self.fleet.hosts if one.name == host)
+        root = self.roots[host]
         release = root / "releases" / name
         release.mkdir(parents=True, exist_ok=True)
         (release / "program.py").write_text(PROGRAM)
@@ -65,7 +72,7 @@ class Project:
                 "address": host.files.address,
                 "port": host.files.port,
                 "user": host.files.user,
-                "deploy_to": str(host.files.deploy_to),
+                "deploy_to": str(self.roots[host.name]),
             }
             for host in self.fleet.hosts
         ]
@@ -96,16 +103,61 @@ class Project:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def states(self) -> dict[str, dict[str, Any]]:
-        data = json.loads(self.fab("karafka.status", "--json").stdout)
+    def states(self, *options: str) -> dict[str, dict[str, Any]]:
+        data = json.loads(self.fab("karafka.status", "--json", *options).stdout)
         return {f"{host['host']} {one['name']}": one for host in data["hosts"] for one in host["processes"]}
+
+    def pids(self) -> dict[str, int]:
+        """Return the pid of each process, as its pidfile has it."""
+        return {
+            f"{host} {path.stem}": int(path.read_text().split()[0])
+            for host, root in self.roots.items()
+            for path in sorted(root.glob("shared/tmp/pids/*.pid"))
+        }
+
+    def end(self) -> None:
+        """End its processes, and mend what it did to the fleet."""
+        for host in self.fleet.hosts:
+            end(self.roots[host.name], ())
+            if host.daemon is None:
+                host.start()
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[LocalFleet]:
+    """Two hosts that all tests of this module share."""
+    made = LocalFleet(tmp_path_factory.mktemp("fleet"), 2)
+    made.start()
+    guard(made.directory, run_owner)
+    yield made
+    end_all(made.directory, timeout_seconds=0)
 
 
 @pytest.fixture
-def project(tmp_path: Path, ssh_hosts: MakeHosts) -> Project:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    return Project(folder, ssh_hosts(2))
+def project(tmp_path: Path, fleet: LocalFleet) -> Iterator[Project]:
+    """A project of two processes on each of two hosts; nothing runs."""
+    known = fleet.known_hosts.read_text()
+    made = Project(tmp_path, fleet)
+    yield made
+    made.end()
+    fleet.known_hosts.write_text(known)
+
+
+@pytest.fixture(scope="module")
+def at_work(tmp_path_factory: pytest.TempPathFactory, fleet: LocalFleet) -> Project:
+    """A project whose processes those tests share that need running ones."""
+    return Project(tmp_path_factory.mktemp("at_work"), fleet)
+
+
+@pytest.fixture
+def running(at_work: Project) -> Project:
+    """The same as at its beginning, all of whose processes run."""
+    at_work.write()
+    for host in at_work.roots:
+        at_work.release(host, "1")
+    if [name for name, pid in at_work.pids().items() if Identity.of(pid)] != ALL:
+        assert at_work.fab("karafka.start").returncode == 0
+    return at_work
 
 
 ALL = ["host1 karafka-0", "host1 karafka-1", "host2 karafka-0", "host2 karafka-1"]
@@ -130,7 +182,7 @@ def test_a_fleet_is_started_seen_restarted_and_stopped(project: Project) -> None
     # Then nothing happens, and it says so
     assert done.returncode == 0
     assert done.stderr.count("already running") == 4
-    assert {name: one["pid"] for name, one in project.states().items()} == {k: v["pid"] for k, v in before.items()}
+    assert project.pids() == {name: one["pid"] for name, one in before.items()}
     # When the lag of commands is asked for that tell no group
     done = project.fab("karafka.lag")
     # Then it says how to name one
@@ -160,54 +212,51 @@ def test_options_choose_hosts_and_processes(project: Project) -> None:
     done = project.fab("karafka.start", "--hosts", "host2", "--processes", "karafka-1")
     # Then that one runs alone
     assert done.returncode == 0, done.stderr
-    assert [name for name, one in project.states().items() if one["state"] == "running"] == ["host2 karafka-1"]
+    assert [*project.pids()] == ["host2 karafka-1"]
     # And -H does the same as --hosts
     assert project.fab("-H", "host1", "karafka.start").returncode == 0
+    # And status exits with the worst of what it was asked for
     running = [name for name, one in project.states().items() if one["state"] == "running"]
     assert running == ["host1 karafka-0", "host1 karafka-1", "host2 karafka-1"]
-    # And status exits with the worst of what it was asked for
     assert project.fab("karafka.status", "--hosts", "host1").returncode == 0
     assert project.fab("karafka.status").returncode == 3
 
 
-def test_a_killed_process_is_seen_and_mended(project: Project) -> None:
+def test_a_killed_process_is_seen_and_mended(running: Project) -> None:
     # Given a fleet that runs
-    project.fab("karafka.start")
-    before = project.states()
+    before = running.pids()
     # When a process dies the hard way
-    os.kill(before["host2 karafka-0"]["pid"], signal.SIGKILL)
+    os.kill(before["host2 karafka-0"], signal.SIGKILL)
     # Then status says so
-    done = project.fab("karafka.status")
+    done = running.fab("karafka.status")
     assert done.returncode == 1
     assert "dead" in done.stdout
     # And a start mends it, and leaves the others alone
-    assert project.fab("karafka.start").returncode == 0
-    after = project.states()
+    assert running.fab("karafka.start").returncode == 0
+    after = running.states()
     assert {one["state"] for one in after.values()} == {"running"}
-    assert [name for name in ALL if after[name]["pid"] != before[name]["pid"]] == ["host2 karafka-0"]
+    assert [name for name in ALL if after[name]["pid"] != before[name]] == ["host2 karafka-0"]
 
 
-def test_a_broken_release_stops_the_restart_and_shows_its_log(project: Project) -> None:
+def test_a_broken_release_stops_the_restart_and_shows_its_log(running: Project) -> None:
     # Given a fleet that runs, and a release that is broken on the first host
-    project.fab("karafka.start")
-    before = project.states()
-    (project.release("host1", "2") / "fail").touch()
-    project.release("host2", "2")
+    before = running.pids()
+    (running.release("host1", "broken") / "fail").touch()
+    running.release("host2", "broken")
     # When it is restarted
-    done = project.fab("karafka.restart")
+    done = running.fab("karafka.restart")
     # Then the first process fails with its last words, and nobody else was touched
     assert done.returncode == 1
     assert "  | this release is broken" in done.stderr
     assert "host2: not attempted" in done.stdout
-    after = project.states()
-    assert [name for name in ALL if after[name]["pid"] != before[name]["pid"]] == ["host1 karafka-0"]
+    after = running.pids()
+    assert [name for name in ALL if after.get(name) != before[name]] == ["host1 karafka-0"]
 
 
-def test_logs_are_shown_by_host_and_process(project: Project) -> None:
+def test_logs_are_shown_by_host_and_process(running: Project) -> None:
     # Given processes that have written something
-    project.fab("karafka.start")
     # When the logs are asked for
-    done = project.fab("karafka.log", "--lines", "1")
+    done = running.fab("karafka.log", "--lines", "1")
     # Then each line says whose it is
     assert done.returncode == 0
     assert done.stdout == "".join(f"{name} | one line of log\n" for name in ALL)
@@ -222,13 +271,14 @@ def test_a_dead_host_hides_no_other(project: Project) -> None:
     assert done.returncode == 4
     assert "host2 (" in done.stdout
     assert "refuses connections" in done.stdout
-    states = project.states()
-    assert [one["state"] for one in states.values()] == ["running", "running", "unknown", "unknown"]
-    # And status as JSON names the error
-    data = json.loads(project.fab("karafka.status", "--json").stdout)
+    # And status says so of its processes, and as JSON names the error
+    done = project.fab("karafka.status", "--json")
+    assert done.returncode == 4
+    data = json.loads(done.stdout)
+    states = [one["state"] for host in data["hosts"] for one in host["processes"]]
+    assert states == ["running", "running", "unknown", "unknown"]
     assert "refuses connections" in data["hosts"][1]["error"]
     assert data["stage"] == "test"
-    assert project.fab("karafka.status").returncode == 4
 
 
 def test_without_the_host_that_keeps_the_lease_nothing_is_begun(project: Project) -> None:
@@ -260,14 +310,13 @@ def test_an_unknown_host_key_stops_everything_before_a_word_is_said(project: Pro
     assert project.fab("karafka.start", "--hosts", "host1").returncode == 0
 
 
-def test_ctrl_c_in_the_middle_of_a_restart_says_what_was_done_and_what_was_not(project: Project) -> None:
+def test_ctrl_c_in_the_middle_of_a_restart_says_what_was_done_and_what_was_not(running: Project) -> None:
     # Given a fleet that runs, and restarts that take their time
-    project.fab("karafka.start")
-    before = project.states()
-    project.write(env={"SLOW": 1.5})
+    before = running.pids()
+    running.write(env={"SLOW": 1})
     with subprocess.Popen(
-        project.argv("karafka.restart"),
-        cwd=project.folder,
+        running.argv("karafka.restart"),
+        cwd=running.folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -287,20 +336,19 @@ def test_ctrl_c_in_the_middle_of_a_restart_says_what_was_done_and_what_was_not(p
     assert "host1 karafka-1: ready (" in errors
     assert "host2: not attempted: interrupted" in output
     assert "Traceback" not in errors
-    after = project.states()
-    changed = [name for name in ALL if after[name]["pid"] != before[name]["pid"]]
+    after = running.states()
+    changed = [name for name in ALL if after[name]["pid"] != before[name]]
     assert changed == ["host1 karafka-0", "host1 karafka-1"]
     assert {one["state"] for one in after.values()} == {"running"}
 
 
-def test_an_operator_that_dies_leaves_no_process_half_restarted(project: Project) -> None:
+def test_an_operator_that_dies_leaves_no_process_half_restarted(running: Project) -> None:
     # Given a restart at work
-    project.fab("karafka.start")
-    before = project.states()
-    project.write(env={"SLOW": 1})
+    before = running.pids()
+    running.write(env={"SLOW": 1})
     with subprocess.Popen(
-        project.argv("karafka.restart", "--hosts", "host1"),
-        cwd=project.folder,
+        running.argv("karafka.restart", "--hosts", "host1"),
+        cwd=running.folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -313,10 +361,13 @@ def test_an_operator_that_dies_leaves_no_process_half_restarted(project: Project
     # Then the host's agent finishes what it was asked for
 
     def finished() -> bool:
-        now = project.states()
-        return all(now[n]["state"] == "running" and now[n]["pid"] != before[n]["pid"] for n in ALL[:2])
+        now = running.pids()
+        return all(now.get(name, before[name]) != before[name] for name in ALL[:2])
 
-    assert Deadline(60).poll(finished, every=0.5)
+    assert Deadline(60).poll(finished)
+    assert Deadline(60).poll(
+        lambda: {one["state"] for one in running.states("--hosts", "host1").values()} == {"running"}, every=0.3
+    )
 
 
 def test_watch_renews_the_table_until_ctrl_c(project: Project) -> None:
@@ -343,7 +394,7 @@ def test_watch_renews_the_table_until_ctrl_c(project: Project) -> None:
 
 def test_a_secret_of_an_env_file_stays_on_its_host(project: Project) -> None:
     # Given a host with an env file of its own
-    root = project.fleet.hosts[0].files.deploy_to
+    root = project.roots["host1"]
     (root / "shared").mkdir(parents=True, exist_ok=True)
     (root / "shared" / "karafka.env").write_text("SECRET=hidden\n")
     (root / "shared" / "karafka.env").chmod(0o600)
@@ -351,7 +402,7 @@ def test_a_secret_of_an_env_file_stays_on_its_host(project: Project) -> None:
     done = project.fab("karafka.start", "--hosts", "host1")
     text = done.stdout + done.stderr + project.fab("karafka.config").stdout
     # Then the process has it, and nobody else does
-    pid = project.states()["host1 karafka-0"]["pid"]
+    pid = project.pids()["host1 karafka-0"]
     assert b"SECRET=hidden" in Path(f"/proc/{pid}/environ").read_bytes()
     assert "hidden" not in text
 
