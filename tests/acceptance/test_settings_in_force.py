@@ -65,7 +65,7 @@ def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> It
     end_all(fleet.directory, timeout_seconds=0)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def stopped(grounds: Grounds) -> Iterator[None]:
     """Whatever a test starts is stopped after it."""
     yield
@@ -74,25 +74,25 @@ def stopped(grounds: Grounds) -> Iterator[None]:
     grounds.fab("karafka.stop")
 
 
+@pytest.mark.usefixtures("stopped")
 def test_karafka_env_is_what_the_settings_say_and_the_stages_name_without(grounds: Grounds) -> None:
-    for setting, expected in (({"karafka_env": "qa"}, "qa"), ({}, "test")):
+    for setting, task, expected in (({"karafka_env": "qa"}, "karafka.start", "qa"), ({}, "karafka.restart", "test")):
         grounds.settings(**setting)
-        grounds.fab("karafka.start", "--hosts", "host1")
+        grounds.fab(task, "--hosts", "host1")
         assert grounds.environment("host1", "karafka-0")["KARAFKA_ENV"] == expected
-        grounds.fab("karafka.stop", "--hosts", "host1")
 
 
 def test_a_build_and_a_hook_have_as_long_as_the_settings_say(grounds: Grounds) -> None:
     before, began = grounds.current(), time.monotonic()
     # Given a build that does not end
     grounds.settings(default_hooks=False, build="sleep 170", build_timeout_seconds=1)
-    refused = grounds.fab("deploy", code=1)
+    refused = grounds.fab("deploy", "--hosts", "host1", code=1)
     # Then the deploy ends instead, and says by what
     assert "sleep 170" in refused.stderr
     # Given a hook that does not end
     grounds.settings(default_hooks=False, hook_timeout_seconds=5)
     hook = grounds.hook("before-publishing", "echo $$ > hook.pid; exec sleep 170")
-    refused = grounds.fab("deploy", code=1)
+    refused = grounds.fab("deploy", "--hosts", "host1", code=1)
     hook.unlink()
     # Then so it does, and the hook is gone
     assert "before-publishing" in refused.stderr
@@ -105,6 +105,7 @@ def test_a_build_and_a_hook_have_as_long_as_the_settings_say(grounds: Grounds) -
     assert grounds.current() == before
 
 
+@pytest.mark.usefixtures("stopped")
 def test_a_rollout_goes_on_past_as_many_failed_hosts_as_the_settings_say(grounds: Grounds) -> None:
     # Given three hosts that run, and the first one's release broken since
     grounds.settings()
@@ -147,6 +148,7 @@ def test_batches_are_a_percentage_of_the_hosts_that_are_selected(
     assert [[action["host"] for action in batch] for batch in plan["batches"]] == expected
 
 
+@pytest.mark.usefixtures("stopped")
 def test_hosts_of_several_roles_run_the_processes_of_each(grounds: Grounds) -> None:
     # Given two roles, one of them with more processes, and a host that has both
     stages = grounds.places(host2=["karafka", "karafka_big"], host3=["karafka_big"])
