@@ -25,6 +25,7 @@ from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
 from ops.tasks import namespace as inv_tasks
+from tests.labs import in_process
 from tests.labs.in_process import fab
 from tests.labs.yard import Yard
 
@@ -96,6 +97,7 @@ def commands(tasks: Collection) -> Iterator[tuple[set[str], list[str]]]:
         yield {name, *aliases, *by_default}, flags
 
 
+@pytest.mark.xdist_group("typed")  # all tests are read once
 @pytest.mark.parametrize("tasks", [fab_tasks, inv_tasks], ids=["fab", "inv"])
 def test_every_task_is_typed_by_a_test_and_every_flag_by_one_that_types_its_task(tasks: Collection) -> None:
     # Given the command lines of all tests, and then those of each task
@@ -223,16 +225,16 @@ def test_a_rollback_goes_to_the_release_that_is_named(yard: Grounds) -> None:
 
 
 def test_a_cleanup_keeps_as_many_good_releases_as_the_settings_say(yard: Grounds) -> None:
-    # Given two hosts with four releases
+    # Given two hosts with three releases
     only = ("--hosts", "host2,host3")
-    for _ in range(4):
+    for _ in range(3):
         yard.fab("deploy", *only)
     # When old ones are removed on one of them
     yard.settings(keep_releases=2)
     told = events(yard.fab("deploy.cleanup", "--hosts", "host2", "--json", "--lock-wait", "5").stdout)
     # Then two are left there, current among them, and the other one has all
     left = {name: sorted(one.name for one in (yard.hosts[name] / "releases").iterdir()) for name in ("host2", "host3")}
-    assert (len(left["host2"]), len(left["host3"])) == (2, 4)
+    assert (len(left["host2"]), len(left["host3"])) == (2, 3)
     assert yard.current()["host2"] == left["host2"][-1]
     assert told
     # And a deploy does the same by itself
@@ -432,12 +434,12 @@ def test_routes_and_facts_are_of_the_app_that_is_named(project: Path) -> None:
 def test_what_is_not_there_is_told_of_a_sandbox(project: Path) -> None:
     # Given no sandbox
     # Then it is down, and there is nothing to end
-    found = json.loads(inv(project, "sandbox.status", "--dir", "nowhere", "--json", code=3).stdout)
+    found = json.loads(in_process.inv(project, "sandbox.status", "--dir", "nowhere", "--json", code=3).stdout)
     assert found["up"] is False
-    assert inv(project, "sandbox.down", "--dir", "nowhere").stdout == "no sandbox in nowhere\n"
+    assert in_process.inv(project, "sandbox.down", "--dir", "nowhere").stdout == "no sandbox in nowhere\n"
     # And one without hosts, or without processes, is refused before anything begins
     for flag in ("--hosts", "--processes"):
-        refused = inv(project, "sandbox.up", flag, "0", "--dir", "nowhere", "--json", code=2)
+        refused = in_process.inv(project, "sandbox.up", flag, "0", "--dir", "nowhere", "--json", code=2)
         assert flag.removeprefix("--") in refused.stderr
     assert not (project / "nowhere").exists()
 
@@ -449,7 +451,7 @@ def test_files_are_rendered_for_the_stage_that_is_named(project: Path) -> None:
         "    blue: {hosts: [{host: b1}]}\n    green: {hosts: [{host: g1, deploy_to: /srv/green}]}\n"
     )
     # Then each has its own
-    assert "/srv/shop/shared" in inv(project, "templates.render", "logrotate", "--stage", "blue").stdout
-    assert "/srv/green/shared" in inv(project, "templates.render", "logrotate", "--stage", "green").stdout
+    assert "/srv/shop/shared" in in_process.inv(project, "templates.render", "logrotate", "--stage", "blue").stdout
+    assert "/srv/green/shared" in in_process.inv(project, "templates.render", "logrotate", "--stage", "green").stdout
     # And one that is not there is refused
-    assert "red" in inv(project, "templates.render", "logrotate", "--stage", "red", code=2).stderr
+    assert "red" in in_process.inv(project, "templates.render", "logrotate", "--stage", "red", code=2).stderr
