@@ -42,7 +42,7 @@ def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays) -> N
     before = relays.releases()
     relays.settings({"gate_timeout_seconds": 6}, build=False, auto_rollback=True)
     fine = APP.format(at_import="", at_message="pass")
-    with relays.traffic(20) as sent:
+    with relays.traffic(10) as sent:
         # When a release is deployed that reads a topic which the cluster does not have
         done = relays.fab("deploy", "--artifact", str(artifact(relays, "more", fine + MORE_TOPICS)))
         # Then it is named, and current does not move
