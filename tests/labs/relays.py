@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ops.core import pidfile
 from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.sandbox.host import LocalHost
@@ -151,16 +152,23 @@ class Relays:
 
     def pids(self) -> dict[str, int]:
         """Return the pid of each process, as its pidfile has it."""
-        return {
-            f"{host.name} karafka-0": int(
-                (self.root(host.name) / "shared/tmp/pids/karafka-0.pid").read_text().split()[0]
-            )
-            for host in self.hosts
-        }
+        return {f"{one.name} karafka-0": int(self._pidfile(one.name).read_text().split()[0]) for one in self.hosts}
+
+    def _pidfile(self, host: str) -> Path:
+        return self.root(host) / "shared/tmp/pids/karafka-0.pid"
 
     def releases(self) -> dict[str, str]:
         """Return the release that the living process of each slot runs in."""
         return {name: Path(f"/proc/{pid}/cwd").resolve(strict=True).name for name, pid in self.pids().items()}
+
+    def living(self) -> dict[str, tuple[int, str]]:
+        """Return pid and release of the processes that live, by slot."""
+        records = {f"{one.name} karafka-0": pidfile.read(self._pidfile(one.name)) for one in self.hosts}
+        return {
+            name: (one.pid, Path(f"/proc/{one.pid}/cwd").resolve(strict=True).name)
+            for name, one in records.items()
+            if one is not None and one.alive()
+        }
 
     def start(self) -> dict[str, int]:
         """Start all processes and wait until the group is as it stays; gives their pids."""
