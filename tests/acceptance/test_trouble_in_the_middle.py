@@ -39,24 +39,26 @@ def changed(before: dict[str, int], after: dict[str, int]) -> list[str]:
     return [name for name in before if before[name] != after[name]]
 
 
+@pytest.mark.parametrize("again", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_a_broker_that_is_restarted_in_the_middle_holds_a_rollout_up_and_costs_nothing(
-    relays: Relays, broker: EmbeddedKafka
+    relays: Relays, broker: EmbeddedKafka, again: bool
 ) -> None:
     # Given a fleet under traffic; an old process has time enough to commit before it hands over
     relays.settings({"settle_seconds": 4}, stop_timeout_seconds=40)
     before = relays.start()
-    with relays.traffic() as sent:
-        relays.until_busy()
+    with relays.traffic(10) as sent:
+        relays.until_busy(5)
         # And a rollout whose first host is at work
         relays.hang("host1")
         with relays.operator("karafka.restart") as operator:
             relays.until_hanging("host1")
             relays.go_on("host1")
-            # When the broker is restarted while it hands over, and again as soon as the second host is ready
+            # When the broker is restarted while it hands over, or again as soon as the second host is ready, too
             broker.restart()
             assert "host2" not in operator.err
             operator.until("host2 karafka-0: ready")
-            broker.restart()
+            if again:
+                broker.restart()
             # Then the rollout goes on and finishes
             assert operator.end() == 0, operator.err
     assert changed(before, relays.pids()) == relays.slots
@@ -75,7 +77,7 @@ def test_a_host_whose_ssh_dies_in_the_middle_finishes_alone_and_is_healed_by_a_s
     before = relays.start()
     host = relays.hosts[number]
     relays.hang(host.name)
-    with relays.traffic() as sent:
+    with relays.traffic(10) as sent:
         with relays.operator("karafka.restart") as operator:
             relays.until_hanging(host.name)
             # When that host's SSH server and all its connections die
