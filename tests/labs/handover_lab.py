@@ -46,6 +46,8 @@ class HandoverLab:
         self._stop = threading.Event()
         self._senders: list[threading.Thread] = []
         self._sent: list[Any] = []
+        self._streams: list[str] = []
+        self._heard = 0
 
     def _spec(self, kafka: SharedKafka, index: int) -> ProcessSpec:
         slot = Slot("karafka", index)
@@ -153,9 +155,9 @@ class HandoverLab:
         return pid
 
     def log(self, index: int = 0) -> str:
-        """Return what a process wrote."""
+        """Return what a process wrote since the lab was made, or made afresh."""
         path = Path(self.specs[index].files.log)
-        return path.read_text() if path.exists() else ""
+        return path.read_bytes()[self._heard :].decode(errors="replace") if path.exists() else ""
 
     def until_hanging(self) -> Identity:
         """Wait until a replacement hangs at its import, where a file named `hang` keeps it; gives it."""
@@ -179,16 +181,33 @@ class HandoverLab:
         """Hold that each slot has one process, its own files and no other."""
         owners = {self.holder(Byte.OWNER, index) for index in range(len(self.specs))}
         assert {process.pid for process in self.processes()} == owners
-        expected = {
-            f"{spec.name}{suffix}"
-            for spec in self.specs
-            for suffix in (".pid", ".lock", ".json", ".deaths", ".status", ".progress", ".log")
-        }
-        assert {path.name for path in (self.root / "shared").rglob("*") if path.is_file()} <= expected
+        # What a process writes lies beside its file for a moment
+        assert Deadline(5).poll(lambda: not self._foreign()), self._foreign()
         for index, spec in enumerate(self.specs):
             assert Path(spec.files.pidfile).read_text().split()[0] == str(self.holder(Byte.OWNER, index))
             assert self.holder(Byte.REPLACING, index) is None
             assert self.holder(Byte.WARM, index) is None
+
+    def _foreign(self) -> set[str]:
+        """Return the names of files that are no slot's own."""
+        suffixes = (".pid", ".lock", ".json", ".deaths", ".status", ".progress", ".log")
+        own = {f"{spec.name}{suffix}" for spec in self.specs for suffix in suffixes}
+        return {path.name for path in (self.root / "shared").rglob("*") if path.is_file()} - own
+
+    def afresh(self) -> None:
+        """Make ready for a next test, which has its own traffic and log; what a failed one left behind is ended."""
+        self.quieten()
+        for name in ("raise", "hang", "hanging", "hold", "holding"):
+            (self.root / name).unlink(missing_ok=True)
+        if any(agent.poll() is None for agent in self.agents) or {process.pid for process in self.processes()} != {
+            self.holder(Byte.OWNER)
+        }:
+            end(self.root, self.agents)
+            assert Deadline(PATIENCE).poll(lambda: not self.processes())
+            report = self.one(Verb.START)
+            assert report.ok, f"{report}\n{self.log()}"
+        self.until_running()
+        self._heard = Path(self.specs[0].files.log).stat().st_size
 
     # -- the release
 
@@ -212,12 +231,13 @@ class HandoverLab:
         from ops.reference.traffic import Traffic
 
         stream = Traffic(self.brokers, f"{self.name}-{topic}")
-        sender = threading.Thread(target=lambda: self._sent.append(stream.run(rate, seconds, self._stop)))
+        self._streams.append(stream.stream)
+        sender = threading.Thread(target=lambda stop=self._stop: self._sent.append(stream.run(rate, seconds, stop)))
         self._senders.append(sender)
         sender.start()
 
     def end_traffic(self, topic: str = "in") -> Any:
-        """End it, wait until all is answered, and count what was sent to one topic."""
+        """End it, wait until all is answered, and count what was sent to one topic since the lab was made afresh."""
         from ops.reference.tally import count
 
         self._stop.set()
@@ -225,7 +245,16 @@ class HandoverLab:
             sender.join(60)
         assert len(self._sent) == len(self._senders) > 0
         assert all(sent.failed == 0 for sent in self._sent)
-        return count(self.brokers, f"{self.name}-{topic}", [f"{self.name}-out"])
+        return count(self.brokers, f"{self.name}-{topic}", [f"{self.name}-out"], streams=self._streams)
+
+    def quieten(self) -> None:
+        """End the traffic and forget it."""
+        self._stop.set()
+        for sender in self._senders:
+            sender.join(60)
+        self._stop = threading.Event()
+        for forgotten in (self._senders, self._sent, self._streams):
+            forgotten.clear()
 
     def generation(self) -> int:
         """Return the group's generation as the processes tell it."""
@@ -251,9 +280,7 @@ class HandoverLab:
 
     def close(self) -> None:
         """End everything."""
-        self._stop.set()
-        for sender in self._senders:
-            sender.join(60)
+        self.quieten()
         end(self.root, self.agents)
 
 

@@ -44,9 +44,24 @@ def lab_of(tmp_path: Path, kafka: SharedKafka) -> Iterator[MakeHandoverLab]:
         lab.close()
 
 
+@pytest.fixture(scope="package")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory, kafka: SharedKafka) -> Iterator[HandoverLab]:
+    """One process on two partitions, which all tests that want one restart in turn; at last once more."""
+    made = HandoverLab(tmp_path_factory.mktemp("handover"), kafka, processes=1, partitions=2)
+    try:
+        yield made
+        made.afresh()
+        report = made.one(Verb.RESTART)
+        assert report.ok, f"{report}\n{made.log()}"
+        made.assert_nothing_left()
+    finally:
+        made.close()
+
+
 @pytest.fixture
-def lab(lab_of: MakeHandoverLab) -> HandoverLab:
-    """One process on two partitions, under 40 messages a second."""
-    made = lab_of()
-    made.traffic(40)
-    return made
+def lab(shared_lab: HandoverLab) -> Iterator[HandoverLab]:
+    """The shared process at work, as a test before has left it, under 25 messages a second."""
+    shared_lab.afresh()
+    shared_lab.traffic(25)
+    yield shared_lab
+    shared_lab.quieten()

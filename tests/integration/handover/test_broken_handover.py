@@ -15,11 +15,11 @@ from ops.core.protocol import Verb
 from ops.core.states import State, exit_code_of_states
 from tests.labs.handover_lab import HandoverLab
 
+pytestmark = pytest.mark.xdist_group("handover lab")  # one process, which each test finds as the one before has left it
 
-def heals(lab: HandoverLab, *, repeats: bool = False) -> None:
-    """Hold that a second restart works, that nothing was lost, and that nothing is left over."""
-    report = lab.one(Verb.RESTART)
-    assert report.ok, f"{report}\n{lab.log()}"
+
+def well(lab: HandoverLab, *, repeats: bool = False) -> None:
+    """Hold that it works, that nothing was lost, and that nothing is left over: the next test restarts it again."""
     assert lab.one(Verb.STATUS).state is State.RUNNING
     tally = lab.end_traffic()
     assert not tally.lost
@@ -48,7 +48,7 @@ def test_an_agent_killed_before_the_request_changes_nothing_about_the_handover(l
     # Then the replacement takes over all the same, and the group never noticed
     assert lab.until_running(other_than=old) != old
     assert lab.generation() == generation
-    heals(lab)
+    well(lab)
 
 
 def test_an_agent_killed_after_the_request_changes_nothing_about_the_handover(lab: HandoverLab) -> None:
@@ -67,7 +67,7 @@ def test_an_agent_killed_after_the_request_changes_nothing_about_the_handover(la
     assert (during.pid, during.state) == (old, State.RUNNING)
     assert f"process {standby.pid} is to replace it" in during.message
     assert lab.until_running(other_than=old) == standby.pid
-    heals(lab)
+    well(lab)
 
 
 def test_a_cut_connection_leaves_the_agent_at_work(lab: HandoverLab) -> None:
@@ -86,7 +86,7 @@ def test_a_cut_connection_leaves_the_agent_at_work(lab: HandoverLab) -> None:
     # Then it ends the handover and notes it
     assert agent.wait(60) == 0
     assert lab.until_running(other_than=old) == standby.pid
-    heals(lab)
+    well(lab)
 
 
 def test_a_standby_killed_before_it_is_warm_is_tried_once_more(lab: HandoverLab) -> None:
@@ -105,7 +105,7 @@ def test_a_standby_killed_before_it_is_warm_is_tried_once_more(lab: HandoverLab)
     assert response.processes[0].ok, response
     assert response.processes[0].pid not in (old, first.pid)
     assert [event.step for event in events].count("spawned") == 2
-    heals(lab)
+    well(lab)
 
 
 def test_a_standby_killed_after_it_was_warm_leaves_the_owner_at_work(lab: HandoverLab) -> None:
@@ -123,7 +123,7 @@ def test_a_standby_killed_after_it_was_warm_leaves_the_owner_at_work(lab: Handov
     # Then the owner goes on
     assert Deadline(20).poll(lambda: "the replacement has gone; going on" in lab.log()), lab.log()
     assert lab.until_running() == old
-    heals(lab)
+    well(lab)
 
 
 def test_a_standby_killed_after_it_was_warm_is_tried_once_more(lab: HandoverLab) -> None:
@@ -142,7 +142,7 @@ def test_a_standby_killed_after_it_was_warm_is_tried_once_more(lab: HandoverLab)
     report = lab.answer(agent)[1].processes[0]
     assert report.ok, report
     assert report.pid not in (old, first.pid)
-    heals(lab)
+    well(lab)
 
 
 def test_old_new_and_agent_killed_leave_a_dead_slot_that_a_start_heals(lab: HandoverLab) -> None:
@@ -164,7 +164,7 @@ def test_old_new_and_agent_killed_leave_a_dead_slot_that_a_start_heals(lab: Hand
     assert "handover was broken off" in report.message
     assert exit_code_of_states([report.state]) is ExitCode.FAILED
     assert lab.one(Verb.START).ok
-    heals(lab, repeats=True)
+    well(lab, repeats=True)
 
 
 def test_an_owner_killed_while_it_drains_is_replaced_at_once(lab: HandoverLab) -> None:
@@ -182,7 +182,7 @@ def test_an_owner_killed_while_it_drains_is_replaced_at_once(lab: HandoverLab) -
     report = lab.answer(agent)[1].processes[0]
     assert report.ok, report
     assert report.pid == standby.pid
-    heals(lab, repeats=True)
+    well(lab, repeats=True)
 
 
 def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(lab: HandoverLab) -> None:
@@ -197,7 +197,7 @@ def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(la
     assert report.ok, f"{report}\n{lab.log()}"
     assert not old.alive()
     assert report.timings["drain"] >= 3.0
-    heals(lab, repeats=True)
+    well(lab, repeats=True)
 
 
 def test_a_release_that_raises_at_import_never_touches_the_owner(lab: HandoverLab) -> None:
@@ -217,7 +217,7 @@ def test_a_release_that_raises_at_import_never_touches_the_owner(lab: HandoverLa
     assert [event.step for event in events].count("spawned") == 1
     assert "asked" not in lab.log()
     (lab.root / "raise").unlink()
-    heals(lab)
+    well(lab)
 
 
 def test_a_replacement_that_never_gets_warm_is_ended_and_the_owner_never_notices(lab: HandoverLab) -> None:
@@ -235,7 +235,7 @@ def test_a_replacement_that_never_gets_warm_is_ended_and_the_owner_never_notices
     assert [event.step for event in events].count("spawned") == 2
     assert "asked" not in lab.log()
     (lab.root / "hang").unlink()
-    heals(lab)
+    well(lab)
 
 
 def test_two_restarts_at_once_come_one_after_the_other(lab: HandoverLab) -> None:
@@ -251,7 +251,7 @@ def test_two_restarts_at_once_come_one_after_the_other(lab: HandoverLab) -> None
     assert all(report.ok for report in reports), reports
     assert len({old, *(report.pid for report in reports)}) == 3
     assert lab.generation() == generation
-    heals(lab)
+    well(lab)
 
 
 def test_a_successor_killed_before_it_was_ready_is_replaced_by_a_plain_start(lab: HandoverLab) -> None:
@@ -274,7 +274,7 @@ def test_a_successor_killed_before_it_was_ready_is_replaced_by_a_plain_start(lab
     report = lab.answer(agent)[1].processes[0]
     assert report.ok, report
     assert "the slot was empty" in report.message
-    heals(lab)
+    well(lab)
 
 
 def test_a_stop_in_the_middle_of_a_handover_stops_both(lab: HandoverLab) -> None:
@@ -296,7 +296,7 @@ def test_a_stop_in_the_middle_of_a_handover_stops_both(lab: HandoverLab) -> None
     assert report.state is State.STOPPED
     assert not lab.processes()
     assert lab.one(Verb.START).ok
-    heals(lab)
+    well(lab)
 
 
 @pytest.mark.parametrize("change", [{"standby": "off"}, {"readiness": "alive"}])
@@ -311,4 +311,4 @@ def test_without_a_standby_it_is_stopped_and_started(lab: HandoverLab, change: d
     assert report.ok, report
     assert report.pid != old
     assert report.timings.keys() == {"stop", "start"}
-    heals(lab)
+    well(lab)

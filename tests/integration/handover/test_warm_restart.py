@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ops.core.protocol import Verb
 from ops.core.states import State
 from tests.labs.handover_lab import HandoverLab
+
+pytestmark = pytest.mark.xdist_group("handover lab")
 
 
 def test_a_restart_hands_over_to_a_warm_process(lab: HandoverLab) -> None:
