@@ -19,8 +19,9 @@ from pathlib import Path
 
 _FOLDERS = ("var/log/journal",)
 _UNITS = Path("etc/systemd/system")
-_GENERATORS = Path("etc/systemd/system-generators")
+_GENERATORS = ("system-generators", "user-environment-generators")
 _MASKED = ("systemd-firstboot.service", "systemd-networkd.service", "systemd-networkd.socket")
+_START_UP = (".bashrc", ".profile", ".bash_profile", ".bash_login")  # of this machine's root: SSH would run them there
 _REBOOTED = 133  # how systemd-nspawn ends with --keep-unit when the host inside reboots: systemd-nspawn(1)
 _ENABLED = {"multi-user.target.wants": ("ssh.service",), "sockets.target.wants": ("dbus.socket",)}
 _SSHD = """\
@@ -137,11 +138,18 @@ def _prepare(root: Path, order: Order) -> None:
         path.unlink()
     for unit in _MASKED:
         (root / _UNITS / unit).symlink_to("/dev/null")
-    for generator in (root / "lib/systemd/system-generators").iterdir():
-        if not generator.name.startswith("systemd-"):  # of a database, for example
-            (root / _GENERATORS).mkdir(exist_ok=True)
-            (root / _GENERATORS / generator.name).unlink(missing_ok=True)
-            (root / _GENERATORS / generator.name).symlink_to("/dev/null")
+    for kind in _GENERATORS:  # each reload would run all of them
+        masked = root / "etc/systemd" / kind
+        masked.mkdir(exist_ok=True)
+        for generator in (root / "lib/systemd" / kind).glob("*"):
+            (masked / generator.name).unlink(missing_ok=True)
+            (masked / generator.name).symlink_to("/dev/null")
+    for name in _START_UP:
+        (root / "root" / name).unlink(missing_ok=True)
+    log_in = root / "etc/pam.d/sshd"
+    lines = log_in.read_text().splitlines(keepends=True) if log_in.exists() else []
+    if lines:  # a message of the day is made by processes of its own
+        log_in.write_text("".join(line for line in lines if "pam_motd" not in line))
     (root / _UNITS / "default.target").unlink(missing_ok=True)
     (root / _UNITS / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
     for target, units in _ENABLED.items():
