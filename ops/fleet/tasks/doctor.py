@@ -30,11 +30,11 @@ def doctor(context: Context, hosts: Text = None, json: bool = False) -> int:
     from ops.core.errors import ExitCode
     from ops.fleet.report import Kind
     from ops.fleet.tasks.hosting import look
-    from ops.fleet.tasks.project import load_places, load_settings, make_transport
+    from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
 
     settings = load_settings(context)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_transport(context, settings)
+    transport = make_staying_transport(context, settings)
     asked = time.time()
     states = look(settings, places, transport)
     found = _of_hosts(settings, states, asked)
