@@ -73,7 +73,10 @@ class Deployed:
             verb, self._at.host, specs or self.specs, at_once, shared=str(self.root / "shared"),
             keeping=self.kept,
         )  # fmt: skip
-        argv = agent_of(self.settings, self._at)
+        return self.answer(tuple(agent_of(self.settings, self._at)), request, user)
+
+    def answer(self, argv: tuple[str, ...], request: Request, user: str) -> Response:
+        """Start an agent of the host, and give its response."""
         done = self.host.run(*argv, data=request.encode() + "\n", user=user, check=False)
         lines = [decode_line(line) for line in done.stdout.splitlines() if line]
         if not lines or isinstance(lines[-1], Event):

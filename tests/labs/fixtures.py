@@ -19,6 +19,7 @@ from ops.sandbox.supervisord import LocalSupervisord
 from tests.labs.brokers import MakeKafka, SpareKafka
 from tests.labs.parts import SSHD, SYSTEMD_HOST, require
 from tests.labs.ssh_fleet import MakeHosts
+from tests.labs.staying import end_agents
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +99,7 @@ def systemd_host(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) 
     with SystemdHost(directory, "h1") as host:
         guard(directory, run_owner)
         yield host
+        end_agents()
     end_all(directory, timeout_seconds=5)
 
 

@@ -10,10 +10,10 @@ from ops.core import section
 from ops.core.protocol import ProcessReport, ProcessSpec, Verb
 from ops.node.managers.fake import Behaviour
 from ops.node.managers.supervisor import SupervisorManager
-from ops.sandbox.deployed import Deployed
 from ops.sandbox.nspawn import PYTHON, SystemdHost
 from ops.sandbox.supervisord import LocalSupervisord
 from tests.labs.manager_worlds import SCRIPTS, PidfileWorld
+from tests.labs.staying import Staying
 
 
 class SupervisorWorld(PidfileWorld):
@@ -96,7 +96,7 @@ class SystemdWorld:
                 "stages": {"test": {"hosts": [{"host": "h1"}]}},
             }
         )
-        self.application = Deployed(self.host, settings)
+        self.application = Staying(self.host, settings)
         self.application.release("1")
         self.application.install()
 

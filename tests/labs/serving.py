@@ -6,8 +6,8 @@ import itertools
 from typing import Any, Protocol
 
 from ops.core import section
-from ops.sandbox.deployed import Deployed
 from ops.sandbox.nspawn import PYTHON, USER, SystemdHost
+from tests.labs.staying import Staying
 
 STANDS_READY = "from ops.core.notify import Notifier; Notifier.from_environment().ready(); import time; time.sleep(300)"
 _numbers = itertools.count()
@@ -16,10 +16,10 @@ _numbers = itertools.count()
 class MakeServing(Protocol):
     """Makes installed applications: `serving("import time; ...", processes=1)` runs that as Python."""
 
-    def __call__(self, script: str = STANDS_READY, **more: Any) -> Deployed: ...
+    def __call__(self, script: str = STANDS_READY, **more: Any) -> Staying: ...
 
 
-def install(host: SystemdHost, script: str, **more: Any) -> Deployed:
+def install(host: SystemdHost, script: str, **more: Any) -> Staying:
     """Install an application that runs a script; `more` are settings."""
     name = f"serving{next(_numbers)}"
     settings = {
@@ -31,13 +31,13 @@ def install(host: SystemdHost, script: str, **more: Any) -> Deployed:
         "stages": {"test": {"hosts": [{"host": "h1", "user": USER}]}},
         **more,
     }
-    made = Deployed(host, section.load(settings))
+    made = Staying(host, section.load(settings))
     made.release("1")
     made.install()
     return made
 
 
-def end(host: SystemdHost, application: Deployed) -> None:
+def end(host: SystemdHost, application: Staying) -> None:
     """End all its processes."""
     units = [application.unit(index) for index in range(len(application.specs))]
     user = USER if application.kept.scope == "user" else "root"

@@ -16,10 +16,10 @@ from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.core.protocol import ProcessReport, Verb
 from ops.core.states import State
-from ops.sandbox.deployed import Deployed
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.nspawn import PYTHON, SystemdHost
 from tests.labs.in_process import FABFILE, fab
+from tests.labs.staying import Staying, end_agents
 
 PATIENCE = 60.0
 PARTITIONS = 4
@@ -28,6 +28,7 @@ PARTITIONS = 4
 APP = """
 import os, time
 from ops.consumer import App, Controller, Responder, topic
+from tests.labs.staying import Staying, end_agents
 
 NAME = os.environ["RELAY_NAME"]
 {at_import}
@@ -77,7 +78,7 @@ class UnitRelays:
             "stages": {"test": {"hosts": [{"host": "h1", "address": host.address, "user": "root"}]}},
             **more,
         }
-        self.application = Deployed(host, section.load(self.section))
+        self.application = Staying(host, section.load(self.section))
         self.release("good")
         self.application.install()
         folder.mkdir(parents=True)
@@ -110,6 +111,11 @@ class UnitRelays:
         report = Deadline(PATIENCE).poll(reached, every=0.1)
         assert report is not None, f"{last}\n{self.application.journal(index)}"
         return report
+
+    def reboot(self) -> None:
+        """Restart the host, and wait until it is back; agents that stay would keep it from going down."""
+        end_agents()
+        self.host.reboot()
 
     def start(self) -> None:
         """Start all processes, and wait until they agree on a generation and have all partitions among them."""

@@ -168,7 +168,7 @@ def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of
     relays.host.run("systemctl", "enable", *units, relays.application.kept.target)
     # When the host restarts
     with relays.traffic(20):
-        relays.host.reboot()
+        relays.reboot()
         # Then they come back without anybody's asking, in the places that they had
         for index in range(2):
             relays.until(State.RUNNING, index)
