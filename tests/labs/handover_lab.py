@@ -100,7 +100,7 @@ class HandoverLab:
     def ask(self, verb: Verb, *specs: ProcessSpec, at_once: bool = True) -> tuple[ProcessReport, ...]:
         """Ask the agent and wait for its reports; a status, which waits for nothing, comes from its code in here."""
         if verb is Verb.STATUS:
-            response = carry_out(Request(verb, "h1", specs or self.specs, keeping=self.keeping), _unheard)
+            response = carry_out(Request(verb, "h1", specs or self.specs, keeping=self.keeping), lambda _: None)
         else:
             response = self.answer(self.agent(verb, *specs, at_once=at_once))[1]
         assert not response.error
@@ -282,10 +282,6 @@ class HandoverLab:
         """End everything."""
         self.quieten()
         end(self.root, self.agents)
-
-
-def _unheard(_: Event) -> None:
-    """Hear an event that nobody waits for."""
 
 
 class MakeHandoverLab(Protocol):

@@ -40,7 +40,7 @@ def test_the_evidence_of_warm_restarts_tells_what_the_answers_tell(lab_of: MakeH
     generation = lab.settled_generation()
     lab.traffic(100)
     head = Evidence(lab.name, "test", "rolling", "ann", 7, 1_800_000_000.0, 0.0, Outcome.DONE, 0)
-    assert Deadline(60).poll(lambda: processed(lab) > 300, every=0.2)
+    assert Deadline(60).poll(lambda: processed(lab) > 150, every=0.2)
     chronicle = Chronicle(head)
     with Cluster(lab.brokers) as cluster:
         chronicle.expect("h1", told(chronicle, Verb.STATUS, *lab.specs).processes)

@@ -283,7 +283,7 @@ def test_ten_processes_are_asked_for_at_once_and_cost_little_more_than_pidfiles(
         "from ops.node.managers import manager_of\n"
         "request = Request.decode(sys.stdin.read())\n"
         "best = {}\n"
-        "for _ in range(15):\n"
+        "for _ in range(6):\n"
         "    for kept in (Keeping(), request.keeping):\n"
         "        began = time.perf_counter()\n"
         "        found = manager_of(kept, print).statuses(request.processes)\n"

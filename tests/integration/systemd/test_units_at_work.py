@@ -12,7 +12,7 @@ from ops.core.protocol import Verb
 from ops.core.states import State
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.nspawn import PYTHON, USER, SystemdHost
-from tests.labs.serving import MakeServing
+from tests.labs.serving import STANDS_READY, MakeServing
 from tests.labs.unit_relays import MakeUnitRelays
 
 pytestmark = pytest.mark.kafka
@@ -55,26 +55,9 @@ def test_a_rolling_restart_by_fab_loses_and_repeats_nothing_and_moves_no_partiti
     assert "2 partition(s)" in relays.application.show("StatusText")
 
 
-def test_a_message_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:
-    # Given a consumer whose messages may take half a second, and a watchdog of three
-    relays = relays_of(1, systemd={"watchdog_seconds": 3}, env={"KARAFKA_MESSAGE_TIMEOUT_SECONDS": "0.5"})
-    relays.start()
-    wedged = relays.status().pid
-    # When one is never done
-    relays.hold()
-    # Then systemd starts another process
-    relays.until(State.RUNNING, other_than=wedged)
-    assert relays.status().restarts >= 1
-    # And the journal has the reason, and where it hung
-    journal = relays.application.journal()
-    assert "is in work for" in journal
-    assert "the watchdog is not fed any more" in journal
-    assert "Watchdog timeout" in journal
-    assert 'relay.py", line' in journal
-
-
-def test_a_poll_loop_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:
-    # Given a release whose poll loop stands still when it is told to, and patience of a second for it
+def test_what_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:
+    # Given a consumer whose messages may take half a second, and a watchdog of three; of a release whose poll loop
+    # stands still when it is told to, with patience of a second for it
     relays = relays_of(1, systemd={"watchdog_seconds": 3}, env={"KARAFKA_MESSAGE_TIMEOUT_SECONDS": "0.5"})
     file = f"{relays.application.root}/shared/wedge"
     relays.release(
@@ -89,23 +72,36 @@ def test_a_poll_loop_that_hangs_ends_by_the_watchdog_which_says_why(relays_of: M
     )
     relays.start()
     wedged = relays.status().pid
-    # When it does
+    # When its poll loop does
     relays.host.write(file, "", user=USER)
     # Then systemd starts another process
-    relays.until(State.RUNNING, other_than=wedged)
+    second = relays.until(State.RUNNING, other_than=wedged).pid
     # And the journal has the reason, and all stacks of the one that was ended
     journal = relays.application.journal()
     assert "its poll loop has made no turn for" in journal
     assert "Fatal Python error: Aborted" in journal
+    assert "is in work for" not in journal
+    # When a message is never done
+    relays.hold()
+    # Then systemd starts another process
+    relays.until(State.RUNNING, other_than=second)
+    assert relays.status().restarts >= 2
+    # And the journal has the reason, and where it hung
+    journal = relays.application.journal()
+    assert "is in work for" in journal
+    assert "the watchdog is not fed any more" in journal
+    assert "Watchdog timeout" in journal
+    assert 'relay.py", line' in journal
 
 
 def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: MakeUnitRelays) -> None:
     # Given two processes at work
-    relays = relays_of(2)
-    relays.start()
+    relays = relays_of(2, command=[PYTHON, "relay.py"])
+    relays.release("works", STANDS_READY)
+    assert all(report.ok for report in relays.application.ask(Verb.START).processes)
     other = relays.status(1).pid
     # When a release that cannot be imported is rolled out
-    relays.release("broken", 'raise RuntimeError("this release is broken")')
+    relays.release("broken", 'raise SystemExit("this release is broken")')
     done = relays.fab("karafka.restart", "--json")
     # Then it stops at the first process, with its journal's tail
     assert done.returncode == 1, done.stdout + done.stderr
@@ -138,44 +134,45 @@ def test_a_reload_finishes_what_is_in_work_and_starts_what_is_current(relays_of:
     assert relays.application.show("Result") == "success"
 
 
-def test_groups_that_a_start_leaves_reach_that_start_alone(relays_of: MakeUnitRelays) -> None:
+def test_groups_that_a_start_leaves_reach_that_start_alone(serving: MakeServing) -> None:
     # Given a process at work
-    relays = relays_of(1)
-    relays.start()
-    spec = relays.application.specs[0]
+    application = serving()
+    assert application.one(Verb.START).ok
     environment = 'tr "\\0" "\\n" </proc/$1/environ | grep ^KARAFKA_FRESH_MEMBER || true'
 
     def fresh(pid: int | None) -> str:
-        return relays.host.run("sh", "-c", environment, "sh", str(pid)).stdout.strip()
+        return application.host.run("sh", "-c", environment, "sh", str(pid)).stdout.strip()
+
+    def another(pid: int | None) -> int | None:
+        report = application.one(Verb.STATUS)
+        return report.pid if report.state is State.RUNNING and report.pid != pid else None
 
     # When it is restarted as a new member of its group
-    changed = replace(spec, fresh_member_of=(relays.name,))
-    report = relays.application.ask(Verb.RESTART, changed).processes[0]
+    changed = replace(application.specs[0], fresh_member_of=("relays",))
+    report = application.ask(Verb.RESTART, changed).processes[0]
     assert report.ok, report
-    # Then that process left the group before it joined
-    assert fresh(report.pid) == f"KARAFKA_FRESH_MEMBER={relays.name}"
-    # And one that systemd starts after it does not
-    relays.host.run("kill", "-KILL", str(report.pid))
-    assert fresh(relays.until(State.RUNNING, other_than=report.pid).pid) == ""
+    # Then that process is told so
+    assert fresh(report.pid) == "KARAFKA_FRESH_MEMBER=relays"
+    # And one that systemd starts after it is not
+    application.host.run("kill", "-KILL", str(report.pid))
+    assert fresh(Deadline(PATIENCE).poll(lambda: another(report.pid), every=0.1)) == ""
 
 
 def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of: MakeUnitRelays) -> None:
-    # Given two processes at work, of which systemd starts both at boot, and an application beside them
-    relays = relays_of(2)
+    # Given a process at work that systemd starts at boot
+    relays = relays_of(1)
     relays.start()
     generation = relays.until_settled()
-    units = [relays.application.unit(index) for index in range(2)]
-    relays.host.run("systemctl", "enable", *units, relays.application.kept.target)
+    relays.host.run("systemctl", "enable", relays.application.unit(), relays.application.kept.target)
     # When the host restarts
     with relays.traffic(20):
         relays.reboot()
-        # Then they come back without anybody's asking, in the places that they had
-        for index in range(2):
-            relays.until(State.RUNNING, index)
+        # Then it comes back without anybody's asking, in the place that it had
+        relays.until(State.RUNNING)
         assert relays.until_settled() == generation
     tally = relays.tally()
     assert not tally.lost, str(tally)
-    # And an agent finds them as they should be
+    # And an agent finds it as it should be
     again = relays.application.one(Verb.START)
     assert (again.ok, again.message) == (True, "already running")
 
