@@ -16,12 +16,17 @@ from hypothesis import strategies as st
 
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
+from ops.core.identity import Identity
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, Transport
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
 from ops.fleet.transport.ssh import SSHTransport
-from ops.sandbox.hosts import LocalFleet
+from ops.sandbox.census import end_all, guard
+from ops.sandbox.hosts import LocalFleet, ServerKind
+from tests.labs.parts import SSHD, require
 from tests.labs.ssh_fleet import MakeHosts
+
+pytestmark = pytest.mark.xdist_group("transport contract")  # they share hosts
 
 ECHO = ("cat",)
 SPLIT = ("sh", "-c", "printf one; printf two >&2; exit 3")
@@ -61,15 +66,44 @@ def fabric_config(fleet: LocalFleet) -> Config:
     return Config(overrides={"connect_kwargs": kwargs, "load_ssh_configs": False})
 
 
+class Fleets:
+    """One host behind each kind of SSH server, which all tests of the module share."""
+
+    def __init__(self, folder: Path, owner: Identity) -> None:
+        self._folder, self._owner = folder, owner
+        self._started: dict[ServerKind, LocalFleet] = {}
+
+    def of(self, server: ServerKind) -> LocalFleet:
+        if server == "openssh":
+            require(SSHD)
+        if server not in self._started:
+            fleet = LocalFleet(self._folder / server, 1, server)
+            self._started[server] = fleet
+            fleet.start()
+            guard(fleet.directory, self._owner)
+        return self._started[server]
+
+    def end(self) -> None:
+        for fleet in self._started.values():
+            end_all(fleet.directory, timeout_seconds=5)
+
+
+@pytest.fixture(scope="module")
+def fleets(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Fleets]:
+    made = Fleets(tmp_path_factory.mktemp("fleets"), run_owner)
+    yield made
+    made.end()
+
+
 @pytest.fixture(params=["openssh", "asyncssh", "kept", "local", "fake"])
-def way(request: pytest.FixtureRequest, ssh_hosts: MakeHosts) -> Iterator[Way]:
+def way(request: pytest.FixtureRequest, fleets: Fleets) -> Iterator[Way]:
     if request.param == "local":
         yield Way(LocalTransport(), Target("host1", "localhost"))
     elif request.param == "fake":
         yield Way(FakeTransport({"host1": fake}), Target("host1", "localhost"))
     else:
         kept = request.param == "kept"  # connections, from one command to the next
-        fleet = ssh_hosts(1, "openssh" if kept else request.param)
+        fleet = fleets.of("asyncssh" if request.param == "asyncssh" else "openssh")
         files = fleet.hosts[0].files
         transport = SSHTransport(fabric_config(fleet), str(fleet.known_hosts), 10.0, keep=kept)
         yield Way(transport, Target(files.name, files.address, files.port, files.user))
@@ -150,11 +184,11 @@ def test_several_threads_use_it_at_once(way: Way) -> None:
 words = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20), max_size=4)
 
 
-def test_arguments_survive_the_shell_on_the_host(ssh_hosts: MakeHosts) -> None:
+def test_arguments_survive_the_shell_on_the_host(fleets: Fleets) -> None:
     # Given a host behind a shell
-    fleet = ssh_hosts(1)
+    fleet = fleets.of("asyncssh")
     files = fleet.hosts[0].files
-    transport = SSHTransport(fabric_config(fleet), str(fleet.known_hosts), 10.0)
+    transport = SSHTransport(fabric_config(fleet), str(fleet.known_hosts), 10.0, keep=True)
     target = Target(files.name, files.address, files.port, files.user)
     program = "import json, os, sys; print(json.dumps([list(os.fsencode(one)) for one in sys.argv[1:]]))"
 
@@ -168,6 +202,7 @@ def test_arguments_survive_the_shell_on_the_host(ssh_hosts: MakeHosts) -> None:
         assert [bytes(one).decode() for one in json.loads(b"".join(output))] == arguments
 
     check()
+    transport.close()
 
 
 def test_a_program_that_is_not_there_is_no_exception(tmp_path: Path) -> None:
