@@ -77,11 +77,15 @@ def version(release: Path, name: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
 
-def test_the_lock_is_installed_under_the_constraints_with_the_wheel_that_the_release_brings(
+def test_what_is_not_as_it_is_locked_ends_the_build_and_the_next_one_has_lock_constraints_and_the_releases_wheel(
     built: Callable[..., tuple[str, list[str]]], tmp_path: Path
 ) -> None:
-    # Given a lock, looser requirements that nobody is to read beside it, constraints, and a wheel
-    (tmp_path / "release").mkdir()
+    # Given requirements whose hash is not that of what is there
+    with pytest.raises(OpsError, match="the build failed") as caught:
+        built({"requirements.txt": f"other==1.0 --hash=sha256:{'0' * 64}\n"})
+    # Then pip's words are the error's
+    assert "DO NOT MATCH THE HASHES" in str(caught.value)
+    # Given a lock in the same folder, looser requirements that nobody is to read beside it, constraints, and a wheel
     wheel(tmp_path / "release", "own", "3.0")
     files = {"requirements.lock": "lib\n", "requirements.txt": "other\n", "constraints.txt": "lib<2\n"}
     # When it is built
@@ -93,16 +97,13 @@ def test_the_lock_is_installed_under_the_constraints_with_the_wheel_that_the_rel
     assert [command.split()[1:3] for command in commands] == [["-m", "venv"], ["-m", "pip"]]
 
 
-def test_what_is_not_as_it_is_locked_ends_the_build_with_its_last_lines(
+@pytest.mark.soak
+def test_what_is_as_it_is_locked_is_installed(
     built: Callable[..., tuple[str, list[str]]], house: Path, tmp_path: Path
 ) -> None:
-    # Given requirements whose hash is not that of what is there
-    with pytest.raises(OpsError, match="the build failed") as caught:
-        built({"requirements.txt": f"other==1.0 --hash=sha256:{'0' * 64}\n"})
-    # Then pip's words are the error's
-    assert "DO NOT MATCH THE HASHES" in str(caught.value)
-    # When they are right, in the same folder
+    # Given requirements whose hash is that of what is there
     right = hashlib.sha256((house / "other-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    # When they are installed
     built({"requirements.txt": f"other==1.0 --hash=sha256:{right}\n"})
     # Then it is there
     assert version(tmp_path / "release", "other") == "1.0"

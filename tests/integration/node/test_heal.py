@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ops.core import pidfile
+from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.protocol import Response, Verb, decode_line
 from ops.core.states import State
@@ -20,6 +21,14 @@ from tests.labs.node_host import NodeHost
 from tests.labs.parts import NAMESPACES, needs
 
 LIES = ["empty", "garbage", "binary", "foreign", "recycled", "other boot", "ended"]
+
+
+def kill(pid: int | None) -> None:
+    """End a process behind everybody's back."""
+    process = Identity.of(pid or 0)
+    assert process is not None
+    assert process.send(signal.SIGKILL)
+    assert Deadline(20).poll(lambda: not process.alive())
 
 
 def lie(kind: str, path: Path, innocent: Identity) -> None:
@@ -93,7 +102,7 @@ def test_a_killed_process_is_dead_in_status_and_a_start_recovers_it(host: NodeHo
     spec = host.spec()
     pid = host.one(Verb.START, spec).pid
     # When it is killed behind everybody's back
-    Identity.of(pid).send(signal.SIGKILL)
+    kill(pid)
     # Then status says dead, names it, and a start makes it right
     dead = host.one(Verb.STATUS, spec)
     assert (dead.state, dead.message) == (State.DEAD, f"process {pid} is gone and left its pidfile")
@@ -106,7 +115,7 @@ def test_children_that_a_killed_process_left_are_ended_before_the_next_start(hos
     spec = host.spec("--children", "2")
     pid = host.one(Verb.START, spec).pid
     children = [one.pid for one in host.processes() if one.pid != pid]
-    Identity.of(pid).send(signal.SIGKILL)
+    kill(pid)
     assert len(children) == 2
     # When it is started
     report = host.one(Verb.START, spec)
