@@ -34,13 +34,13 @@ def doctor(context: Context, hosts: Text = None, json: bool = False) -> int:
 
     settings = load_settings(context)
     places = load_places(context, settings, hosts, None, None)
-    transport = make_staying_transport(context, settings)
-    asked = time.time()
-    states = look(settings, places, transport)
-    found = _of_hosts(settings, states, asked)
-    answered = {one.outcome.host for one in states if one.facts is not None}
-    if answered:
-        found += examine_processes(_survey(settings, places, transport), answered)
+    with make_staying_transport(context, settings) as transport:
+        asked = time.time()
+        states = look(settings, places, transport)
+        found = _of_hosts(settings, states, asked)
+        answered = {one.outcome.host for one in states if one.facts is not None}
+        if answered:
+            found += examine_processes(_survey(settings, places, transport), answered)
     unreachable = [one.outcome.host for one in states if one.outcome.kind is Kind.UNREACHABLE]
     _show(settings, states, found, unreachable, as_json=json)
     if unreachable:
