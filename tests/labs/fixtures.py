@@ -12,7 +12,7 @@ from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet, ServerKind
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.nspawn import SystemdHost
-from ops.sandbox.sandbox import down, up
+from ops.sandbox.sandbox import up
 from ops.sandbox.shared import SharedKafka, shared_kafka
 from ops.sandbox.state import Status
 from ops.sandbox.supervisord import LocalSupervisord
@@ -88,7 +88,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> It
     status = up(directory, hosts=3, processes=2)
     guard(directory, run_owner)
     yield status
-    down(directory)
+    end_all(directory, timeout_seconds=0)  # how it goes down is another test's promise
 
 
 @pytest.fixture(scope="session")
