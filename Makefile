@@ -1,6 +1,6 @@
 # Needs Linux, python3 >= 3.11 with venv and pip, and make; everything else is installed into .venv.
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadgroup -m 'not soak'
