@@ -169,9 +169,8 @@ def make_venv(interpreter: Interpreter, venvs: Path, output: int) -> str:
     if interpreter.on_hosts_only:
         _run([*pip, "--requirement", str(HOST_REQUIREMENTS)], MAKE_SECONDS, output)
         (library,) = venv.glob("lib/python*/site-packages")
-        (library / "checkout.pth").write_text(
-            f"{PROJECT}\n"
-        )  # pip refuses the distribution: it asks for the operator's
+        # pip refuses the distribution: it asks for the operator's
+        (library / "checkout.pth").write_text(f"{PROJECT}\n")
     else:
         constraints = ["--constraint", str(PROJECT / "constraints.txt")]
         _run([*pip, *constraints, "--editable", f"{PROJECT}[dev]"], MAKE_SECONDS, output)
@@ -187,6 +186,7 @@ def _run(argv: Sequence[str], seconds: float, output: int) -> None:
     subprocess.SubprocessError : it failed, or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="ops-") as folder:
+        Path(folder).chmod(0o755)  # the tests' Postgres works there as nobody
         environ = {**os.environ, "TMPDIR": folder}
         process = subprocess.Popen(
             argv, cwd=PROJECT, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ops.core.deadline import Deadline
 from ops.sandbox.kafka import EmbeddedKafka
 from ops.sandbox.state import Status, read_state, write_state
 from tests.labs import in_process
@@ -28,10 +29,16 @@ def processes(sandbox: Status) -> list[dict[str, Any]]:
     return [one for host in json.loads(done.stdout)["hosts"] for one in host["processes"]]
 
 
+def generations(some: list[dict[str, Any]]) -> set[int]:
+    """Return the generations that processes say the group is of: several while members still come."""
+    return {one["consumer"]["groups"]["sources"]["generation"] for one in some}
+
+
 @pytest.fixture(scope="module")
 def started(sandbox: Status) -> Iterator[Status]:
     done = fab(sandbox, "karafka.start")
     assert done.returncode == 0, done.stderr
+    assert Deadline(60).poll(lambda: len(generations(processes(sandbox))) == 1, every=0.5)
     yield sandbox
     assert fab(sandbox, "karafka.stop").returncode == 0
 
@@ -47,8 +54,7 @@ def test_a_healthy_restart_passes_a_gate_after_each_host_and_keeps_the_generatio
     assert [f"the gate after batch {number} passed" in done.stderr for number in (1, 2, 3)] == [True] * 3
     after = processes(started)
     assert not {one["pid"] for one in before} & {one["pid"] for one in after}
-    generations = [{one["consumer"]["groups"]["sources"]["generation"] for one in some} for some in (before, after)]
-    assert generations[0] == generations[1]
+    assert generations(before) == generations(after)
 
 
 def test_a_preflight_without_brokers_refuses_and_touches_nothing(started: Status) -> None:

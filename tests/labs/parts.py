@@ -7,6 +7,7 @@ brings it. In CI it fails: nothing is left out there.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sysconfig
@@ -78,6 +79,22 @@ def _autogroup() -> str:
     return "" if os.path.exists("/proc/self/autogroup") else "this kernel does not schedule by session"  # noqa: PTH110
 
 
+def own_folder() -> Path | None:
+    """Return a folder that no other user may change, nor what it is in; HOME may be below /tmp."""
+    candidates = (Path.home(), Path(pwd.getpwuid(os.getuid()).pw_dir), *_PROJECT.parents)
+    return next((one for one in candidates if one.is_dir() and _is_own(one.resolve())), None)
+
+
+def _is_own(folder: Path) -> bool:
+    stats = [one.stat() for one in (folder, *folder.parents)]
+    closed = all(one.st_uid in (0, os.getuid()) and not one.st_mode & 0o022 for one in stats)
+    return closed and os.access(folder, os.W_OK)
+
+
+def _own_folder() -> str:
+    return "" if own_folder() else "neither the home folder nor the project's is one"
+
+
 SYSTEMD_HOST = Part("a host of systemd's own", _systemd_host, (INSTALL, AS_ROOT))
 SSHD = Part("OpenSSH's server", _programs("sshd"))
 SSH = Part("OpenSSH's client", _programs("ssh", "ssh-keygen", "ssh-keyscan"))
@@ -89,6 +106,7 @@ TCSH = Part("tcsh", _programs("tcsh"))
 CAPISTRANO = Part("Capistrano", _programs("cap"))
 GIT = Part("git", _programs("git"), ("sudo apt-get install git",))
 NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
+OWN_FOLDER = Part("a folder that no other user may change", _own_folder, ("clone into a home folder below /home",))
 AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
 PARTS = (
     SYSTEMD_HOST,
@@ -103,6 +121,7 @@ PARTS = (
     GIT,
     NAMESPACES,
     AUTOGROUP,
+    OWN_FOLDER,
 )
 
 

@@ -27,6 +27,7 @@ from ops.fleet.setup import remote
 from ops.fleet.setup.opening import MARK, PLACES, opening
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.fleet.transport.local import LocalTransport
+from tests.labs.parts import OWN_FOLDER, own_folder, require
 
 # Answers both questions after its version, goes on with a script by a real one, and makes a venv or not: of itself.
 FAKE = """#!/bin/sh
@@ -70,10 +71,11 @@ def fake(
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A machine without any Python: its root, whose bin/ is on PATH and whose opt/*/bin is looked into.
 
-    It is below the home directory, because no interpreter below /tmp is run.
+    It is in a folder that no other user may change: no interpreter anywhere else is run.
     """
+    require(OWN_FOLDER)
     before = os.umask(0o022)
-    with tempfile.TemporaryDirectory(prefix=".karafka-ops-test-", dir=Path.home()) as folder:
+    with tempfile.TemporaryDirectory(prefix=".karafka-ops-test-", dir=own_folder()) as folder:
         root = Path(folder)
         tools = root / "bin"
         tools.mkdir()
