@@ -52,7 +52,12 @@ def application_env(directory: Path, bootstrap: str, remote_url: str) -> dict[st
 
 
 def write_settings(path: Path, fleet: LocalFleet, env: Mapping[str, str], processes: int) -> None:
-    """Write fabric.yaml: the fleet as Fabric and the `karafka:` section want it."""
+    """Write fabric.yaml: the fleet as Fabric and the `karafka:` section want it.
+
+    What `fab` installs on its hosts stays in its folder.
+    """
+    rules = fleet.directory / "logrotate.d"
+    rules.mkdir(exist_ok=True)
     hosts = [_host(one.files) for one in fleet.hosts]
     settings = {
         "user": fleet.hosts[0].files.user,
@@ -68,6 +73,7 @@ def write_settings(path: Path, fleet: LocalFleet, env: Mapping[str, str], proces
             "processes": processes,
             "kafka": {"brokers": [env["KARAFKA_BROKERS"]]},
             "known_hosts": str(fleet.known_hosts),
+            "logrotate_d": str(rules),
             "rollout": {"settle_seconds": 1},  # what is bundled does not need a long look
             "stage": STAGE,
             "stages": {STAGE: {"hosts": hosts}},

@@ -191,6 +191,8 @@ def test_workers_under_supervisor_are_programs_of_their_own(server: LocalSupervi
         "worker-0",
         "worker-1",
     ]
+    # And nothing that the sandbox installs is outside of its folder
+    assert not Path("/etc/logrotate.d/karafka-sources").exists()
     before = workers.seen()
     with workers.ticking(0.2):
         # When they are restarted
