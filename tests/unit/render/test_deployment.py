@@ -7,6 +7,8 @@ import json
 import re
 from datetime import datetime
 
+import pytest
+
 from ops.core.release import Release, ReleaseState
 from ops.core.telling import (
     HookBegun,
@@ -65,6 +67,26 @@ def test_without_a_terminal_there_is_a_line_with_the_time_for_each_event() -> No
         ["host1", "2", "1", "1"],
         ["host2", "-", "-", "-", "not", "known"],
     ]
+
+
+def test_on_a_terminal_uploads_share_a_bar_that_goes_when_all_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a terminal
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    errors = Terminal()
+    narrator = ConsoleNarrator(errors, io.StringIO())
+    # When two hosts get an artifact
+    for event in (Uploaded("host1", 5, 10), Uploaded("host2", 10, 10), Uploaded("host1", 10, 10)):
+        narrator.tell(event)
+    narrator.tell(HostFact("host1", "received", "app.tar"))
+    # Then there was one bar for both, and it is taken away before the next line
+    text = errors.getvalue()
+    assert "20/20 bytes" in text
+    assert text.endswith("host1: received app.tar\n")
+    assert "\x1b[2K" in text[text.rindex("bytes") :]
 
 
 def test_as_json_each_event_is_a_line_with_its_kind() -> None:

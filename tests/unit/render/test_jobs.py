@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ops.render.jobs import age, letter_lines, plot, queue_lines
+import io
+from typing import Any
+
+import pytest
+
+from ops.render import jobs
+from ops.render.jobs import age, letter_lines, plot, queue_lines, watch_queue
 
 
 def test_a_queue_is_shown_by_worker_with_ages() -> None:
@@ -42,3 +48,35 @@ def test_dead_letters_tell_what_when_and_why() -> None:
         "t[3] offset 7: 2 d 4 h ago, after 4 attempt(s): ValueError: no",
     ]
     assert age(-1) == "0 s"
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_watched_queue_is_looked_at_again_and_again_until_ctrl_c(
+    stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a queue that grows
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(jobs, "EVERY_SECONDS", 0.01)
+    depths = iter((1, 4))
+
+    def look() -> tuple[dict[str, Any], int | None]:
+        depth = next(depths, None)
+        if depth is None:
+            raise KeyboardInterrupt
+        return {"topic": "a.jobs", "jobs": depth, "read": depth, "oldest_seconds": 0.0, "workers": []}, 0
+
+    # When it is watched
+    shown = stream()
+    watch_queue(look, shown)
+    # Then each look is shown, with the depths so far, and Ctrl-C is no error
+    text = shown.getvalue()
+    assert "a.jobs: 1 job unfinished" in text
+    assert "a.jobs: 4 jobs unfinished" in text
+    assert plot([1, 4]) in text
