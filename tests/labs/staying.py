@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from ops.core.errors import OpsError
 from ops.core.protocol import Request, Response, decode_line
+from ops.core.serving import STAY
 from ops.sandbox.deployed import Deployed
 
 _Command = tuple[str, ...]
@@ -24,7 +25,7 @@ class _Agents:
 
     @contextmanager
     def one(self, command: _Command) -> Iterator[subprocess.Popen[str]]:
-        """Give an agent that waits; it waits again when its response was read."""
+        """Yield an agent that waits; it waits again when its response was read."""
         with self._lock:
             idle = self._idle.setdefault(command, [])
             agent = next((one for one in iter(lambda: idle.pop() if idle else None, None) if one.poll() is None), None)
@@ -56,7 +57,7 @@ class Staying(Deployed):
     """An application whose agents stay."""
 
     def answer(self, argv: tuple[str, ...], request: Request, user: str) -> Response:
-        with _agents.one((*self.host.inside(*argv, user=user), "--stay")) as agent:
+        with _agents.one((*self.host.inside(*argv, user=user), STAY)) as agent:
             assert agent.stdin is not None
             assert agent.stdout is not None
             agent.stdin.write(request.encode() + "\n")

@@ -22,7 +22,6 @@ PROGRAMS = ("ops.node", "ops.kafka")
 _MOST_IDLE = 32  # of all hosts together: each is a connection, for the hosts between as well
 _LAST = re.compile(rb'\{"protocol": \d+, "kind": "(response|answer)"')
 
-
 _Place = tuple[Target, tuple[str, ...]]
 """A host, and the argv of what stays there."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from ops.core.lease import LeaseAction
 from ops.core.protocol import Request, Response, encode_line
 from ops.fleet.lease import Lease, LeaseLostError
 from ops.fleet.lease_host import LeaseHost, ci_run
-from ops.fleet.transport import Exit, HungError, Input, Target
+from ops.fleet.transport import Target
 from ops.fleet.transport.fake import Answer, FakeTransport
 from ops.node.lease import HostClock, LeaseKeeper
 
@@ -149,31 +149,20 @@ def test_a_renewal_that_fails_is_tried_again_and_said_once(stage: Stage) -> None
 
 def test_a_renewal_that_hangs_leaves_time_for_another(stage: Stage) -> None:
     # Given a lease whose first renewal is never answered
-    class Hanging(FakeTransport):
-        hung = False
+    hung = threading.Event()
 
-        def execute(
-            self,
-            target: Target,
-            command: Sequence[str],
-            data: Input,
-            receive: Callable[[bytes], None],
-            deadline: Deadline,
-        ) -> Exit:
-            assert isinstance(data, bytes)
-            if not self.hung and b'"renew"' in data:
-                self.hung = True
-                time.sleep(deadline.remaining)
-                raise HungError("no answer", where="h1")
-            return super().execute(target, command, data, receive, deadline)
+    def answer(command: tuple[str, ...], data: bytes) -> Answer:
+        if not hung.is_set() and b'"renew"' in data:
+            hung.set()
+            return Answer([], hold=threading.Event())
+        return stage.answer(command, data)
 
-    transport = Hanging({"h1": stage.answer})
-    keeper = LeaseHost(transport, TARGET, ("agent",), str(stage.shared))
+    keeper = LeaseHost(FakeTransport({"h1": answer}), TARGET, ("agent",), str(stage.shared))
     with Lease(keeper, "restart", clock=stage.clock, ttl_seconds=1.5) as lease:
         # When its time is over
         assert stage.until(lambda: stage.asked.count(LeaseAction.RENEW) >= 3)
         # Then it is held
-        assert transport.hung
+        assert hung.is_set()
         lease.check()
         assert stage.host.show().lease.held
 
