@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
-from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.nspawn import SystemdHost
 from tests.labs.relays import MakeRelays, Relays
 from tests.labs.shop import Shop
-from tests.labs.ssh_fleet import MakeHosts
+from tests.labs.ssh_fleet import MakeHosts, started
 from tests.labs.unit_shop import MakeUnitShop, UnitShop
 from tests.labs.yard import Yard
 
@@ -22,11 +20,8 @@ from tests.labs.yard import Yard
 def relays_of(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[MakeRelays]:
     """Make projects on two SSH hosts that all tests of a module share: `relays_of(broker, name)`."""
     directory = tmp_path_factory.mktemp("relays")
-    fleet = LocalFleet(directory / "fleet", 2)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    yield lambda broker, name: Relays(directory / name, fleet, broker, name)
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 2, run_owner) as fleet:
+        yield lambda broker, name: Relays(directory / name, fleet, broker, name)
 
 
 @pytest.fixture
@@ -45,8 +40,5 @@ def unit_shop(tmp_path: Path, systemd_host: SystemdHost) -> MakeUnitShop:
 def yard(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Yard]:
     """A project of two SSH hosts that all tests of a module share."""
     directory = tmp_path_factory.mktemp("yard")
-    fleet = LocalFleet(directory / "fleet", 2)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    yield Yard(directory / "project", fleet)
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 2, run_owner) as fleet:
+        yield Yard(directory / "project", fleet)

@@ -24,11 +24,11 @@ from ops.core.brokers import Brokers
 from ops.core.cluster import STABLE
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
 from tests.labs.in_process import FABFILE, fab
 from tests.labs.operators import FAB, PATIENCE
+from tests.labs.ssh_fleet import started
 
 PROJECT = Path(__file__).parents[2]
 PARTITIONS = 4  # as many as there are processes
@@ -122,11 +122,8 @@ class Shown:
 @pytest.fixture
 def shown(tmp_path: Path, run_owner: Identity, kafka: SharedKafka) -> Iterator[Shown]:
     """The pages' project on two hosts."""
-    fleet = LocalFleet(tmp_path / "fleet", 2)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    yield Shown(tmp_path / "project", fleet, kafka)
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(tmp_path / "fleet", 2, run_owner) as fleet:
+        yield Shown(tmp_path / "project", fleet, kafka)
 
 
 @contextmanager

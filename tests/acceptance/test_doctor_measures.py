@@ -16,24 +16,20 @@ import pytest
 import ops
 from ops.core import checkup
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
-from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
 from tests.labs.shop import Shop
+from tests.labs.ssh_fleet import started
 
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Shop]:
     """A host that is installed and runs, with which nothing is wrong."""
     directory = tmp_path_factory.mktemp("healthy")
-    fleet = LocalFleet(directory / "fleet", 1)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    made = Shop(directory / "shop", fleet)
-    fab(made.folder, "karafka.install")
-    fab(made.folder, "karafka.start")
-    yield made
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 1, run_owner) as fleet:
+        made = Shop(directory / "shop", fleet)
+        fab(made.folder, "karafka.install")
+        fab(made.folder, "karafka.start")
+        yield made
 
 
 def findings(shop: Shop, *wanted: str) -> dict[str, str]:

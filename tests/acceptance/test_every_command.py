@@ -21,12 +21,11 @@ from ops.core import pidfile
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.fleet.tasks import namespace as fab_tasks
-from ops.sandbox.census import end_all, guard
-from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.shared import SharedKafka
 from ops.tasks import namespace as inv_tasks
 from tests.labs import in_process
 from tests.labs.in_process import fab
+from tests.labs.ssh_fleet import started
 from tests.labs.yard import Yard
 
 TESTS = Path(__file__).parents[1]
@@ -129,11 +128,8 @@ class Grounds(Yard):
 def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Grounds]:
     """A project of three hosts, for this module; each test deploys what it needs."""
     directory = tmp_path_factory.mktemp("grounds")
-    fleet = LocalFleet(directory / "fleet", 3)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    yield Grounds(directory / "project", fleet)
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 3, run_owner) as fleet:
+        yield Grounds(directory / "project", fleet)
 
 
 @pytest.fixture

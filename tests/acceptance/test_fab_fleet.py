@@ -18,12 +18,11 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import FABFILE, fab
 from tests.labs.node_host import end
 from tests.labs.parts import SSH, needs
-from tests.labs.ssh_fleet import MakeHosts
+from tests.labs.ssh_fleet import MakeHosts, started
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 # Says READY=1 after a moment and writes its environment; fails where a file of its host says so.
@@ -126,11 +125,8 @@ class Project:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[LocalFleet]:
     """Two hosts that all tests of this module share."""
-    made = LocalFleet(tmp_path_factory.mktemp("fleet"), 2)
-    made.start()
-    guard(made.directory, run_owner)
-    yield made
-    end_all(made.directory, timeout_seconds=0)
+    with started(tmp_path_factory.mktemp("fleet"), 2, run_owner) as made:
+        yield made
 
 
 @pytest.fixture

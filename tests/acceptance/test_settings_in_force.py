@@ -13,9 +13,8 @@ import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
-from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
+from tests.labs.ssh_fleet import started
 from tests.labs.yard import Yard
 
 QUICK_SECONDS = 40.0  # what takes so long has not been ended by its own deadline, of 5 s at most
@@ -55,14 +54,11 @@ class Grounds(Yard):
 def grounds(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[Grounds]:
     """The project of this module, with a release on each host."""
     directory = tmp_path_factory.mktemp("grounds")
-    fleet = LocalFleet(directory / "fleet", 3)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    made = Grounds(directory / "project", fleet)
-    made.settings(default_hooks=False)
-    made.fab("deploy")
-    yield made
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 3, run_owner) as fleet:
+        made = Grounds(directory / "project", fleet)
+        made.settings(default_hooks=False)
+        made.fab("deploy")
+        yield made
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
-from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
 from tests.labs.parts import CAPISTRANO, require
+from tests.labs.ssh_fleet import started
 from tests.labs.yard import Yard
 
 CAPFILE = """
@@ -58,27 +57,24 @@ def taken(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iter
     """A host that Capistrano deployed three releases to."""
     require(CAPISTRANO)
     directory = tmp_path_factory.mktemp("taken")
-    fleet = LocalFleet(directory / "fleet", 1)
-    fleet.start()
-    guard(fleet.directory, run_owner)
-    made = Taken(directory / "project", fleet)
-    (host,) = fleet.hosts
-    root = host.files.deploy_to
-    (root / "shared/config").mkdir(parents=True)
-    (root / "shared/config/database.yml").write_text("adapter: none\n")
-    places = {"source": made.source, "root": root, "tmp": directory, "key": fleet.key,
-              "known_hosts": fleet.known_hosts, "address": host.files.address, "port": host.files.port,
-              "user": host.files.user}  # fmt: skip
-    config = made.folder / "config/deploy"
-    config.mkdir(parents=True)
-    (made.folder / "Capfile").write_text(CAPFILE)
-    (made.folder / "config/deploy.rb").write_text(DEPLOY.format(**places))
-    (config / "test.rb").write_text(STAGE.format(**places))
-    for number in range(3):
-        made.commit(f"by cap {number}")
-        made.cap("test", "deploy")
-    yield made
-    end_all(fleet.directory, timeout_seconds=0)
+    with started(directory / "fleet", 1, run_owner) as fleet:
+        made = Taken(directory / "project", fleet)
+        (host,) = fleet.hosts
+        root = host.files.deploy_to
+        (root / "shared/config").mkdir(parents=True)
+        (root / "shared/config/database.yml").write_text("adapter: none\n")
+        places = {"source": made.source, "root": root, "tmp": directory, "key": fleet.key,
+                  "known_hosts": fleet.known_hosts, "address": host.files.address, "port": host.files.port,
+                  "user": host.files.user}  # fmt: skip
+        config = made.folder / "config/deploy"
+        config.mkdir(parents=True)
+        (made.folder / "Capfile").write_text(CAPFILE)
+        (made.folder / "config/deploy.rb").write_text(DEPLOY.format(**places))
+        (config / "test.rb").write_text(STAGE.format(**places))
+        for number in range(3):
+            made.commit(f"by cap {number}")
+            made.cap("test", "deploy")
+        yield made
 
 
 def test_what_capistrano_deployed_is_listed_gone_on_from_and_gone_back_to(taken: Taken) -> None:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from fabric import Config
 
+from ops.core.identity import Identity
 from ops.core.protocol import Verb
 from ops.core.section import load
 from ops.core.settings import Settings
 from ops.fleet.inventory import Selection, select
 from ops.fleet.plan import Plan, make_plan
 from ops.fleet.transport.ssh import SSHTransport
+from ops.sandbox.census import end_all, guard
 from ops.sandbox.host import LocalHost
 from ops.sandbox.hosts import LocalFleet, ServerKind
 
 IDLE = [sys.executable, "-c", "import time\nwhile True: time.sleep(1)"]
+
+
+@contextmanager
+def started(directory: Path, hosts: int, owner: Identity) -> Iterator[LocalFleet]:
+    """Yield hosts that run, and end them with all that runs on them; they never outlive `owner`."""
+    fleet = LocalFleet(directory, hosts)
+    fleet.start()
+    guard(fleet.directory, owner)
+    try:
+        yield fleet
+    finally:
+        end_all(fleet.directory, timeout_seconds=0)
 
 
 class SSHFleet:

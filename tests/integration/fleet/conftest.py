@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ops.core.identity import Identity
-from ops.sandbox.census import end_all, guard
 from ops.sandbox.hosts import LocalFleet, ServerKind
-from tests.labs.ssh_fleet import MakeFleet, MakeHosts, SSHFleet
+from tests.labs.ssh_fleet import MakeFleet, MakeHosts, SSHFleet, started
 
 
 @pytest.fixture
@@ -25,11 +24,8 @@ def fleet(ssh_hosts: MakeHosts) -> MakeFleet:
 @pytest.fixture(scope="module")
 def two_hosts(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[LocalFleet]:
     """Two hosts that all tests of a module share, which leave them as they are."""
-    hosts = LocalFleet(tmp_path_factory.mktemp("two-hosts"), 2)
-    hosts.start()
-    guard(hosts.directory, run_owner)
-    yield hosts
-    end_all(hosts.directory, timeout_seconds=0)
+    with started(tmp_path_factory.mktemp("two-hosts"), 2, run_owner) as hosts:
+        yield hosts
 
 
 @pytest.fixture
