@@ -25,7 +25,7 @@ from ops.core.states import State
 
 BIN = Path(sys.executable).parent
 LIMIT_SECONDS = 60.0
-AGENT_BOUND = 6.0
+AGENT_BOUND = 4.5
 LIST_BOUND = 1.3
 HEAVY = ("fabric", "kafka", "sqlalchemy")
 _IMPORTED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import boot_id
+from ops.core.records import asdict, dataclass, replace
 
 LIMIT = 3
 WINDOW_SECONDS = 300.0

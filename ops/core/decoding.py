@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 
 from ops.core.hints import UNIONS, hints_of
+from ops.core.records import is_dataclass, required
 
 T = TypeVar("T")
 
@@ -28,9 +28,7 @@ def decode(kind: type[T], data: Any) -> T:
 _hints = cache(hints_of)
 
 
-@cache
-def _required(kind: Any) -> frozenset[str]:
-    return frozenset(one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING)
+_required = cache(required)
 
 
 def _value(kind: Any, data: Any, where: str) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from ops.core.records import dataclass
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ops.core.records import dataclass
 
 PIDFILE, SYSTEMD, SUPERVISOR = "pidfile", "systemd", "supervisor"
 KINDS = (PIDFILE, SYSTEMD, SUPERVISOR)

@@ -7,8 +7,7 @@ does nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ops.core.records import dataclass
 from ops.core.strenum import StrEnum
 
 LONGEST_SECONDS = 86_400.0

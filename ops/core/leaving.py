@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import threading
 from typing import NoReturn
 
 _UNFLUSHED = 120  # as Python itself says it
@@ -16,7 +15,9 @@ def leave(code: int) -> NoReturn:
 
     Taking an interpreter apart that has loaded kafka-python takes 60 ms (measured).
     """
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.core.identity import Identity
+from ops.core.records import asdict, dataclass
 
 
 @dataclass(frozen=True)

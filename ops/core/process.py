@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from ops.core.records import dataclass, field
 from ops.core.slot import SlotFiles
 
 _DAY_SECONDS = 86_400

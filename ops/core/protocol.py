@@ -8,7 +8,6 @@ protocol's version.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ops.core.description import groups_of
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
 from ops.core.process import ProcessSpec, spec_from
+from ops.core.records import asdict, dataclass, field
 from ops.core.states import State
 from ops.core.verb import ASKING, LINE, ROLLING, UPKEEP, LogCall, Verb
 

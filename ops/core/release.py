@@ -6,8 +6,8 @@ Layout and words are Capistrano 3's: `deploy_to/{releases/<UTC 14 digits>,curren
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
+from ops.core.records import dataclass, field
 from ops.core.strenum import StrEnum
 
 NAME = re.compile(r"\d{14}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ops.core.errors import UsageError
+from ops.core.records import dataclass
 
 _NAME = re.compile(r"(?P<role>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<index>\d+)")
 ROLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ops.core.records import dataclass
 from ops.core.strenum import StrEnum
 
 

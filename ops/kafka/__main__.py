@@ -18,6 +18,7 @@ from ops.core.asking import Answer, Ask, Question, encode_judgement
 from ops.core.brokers import Brokers
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
+from ops.core.leaving import leave
 from ops.core.serving import serve, write
 from ops.core.verdict import Judgement, Verdict
 
@@ -93,4 +94,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

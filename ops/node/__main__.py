@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import suppress
 
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode
+from ops.core.leaving import leave
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
 from ops.core.serving import serve, write
 from ops.node.agent import carry_out
@@ -66,4 +66,4 @@ def _reap() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

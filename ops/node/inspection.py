@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -22,6 +21,7 @@ from ops.core.handover import HANDING_OVER
 from ops.core.identity import Identity, boot_id
 from ops.core.locks import Byte, holder_of
 from ops.core.protocol import ProcessReport, ProcessSpec, Request
+from ops.core.records import dataclass
 from ops.core.states import State
 from ops.node import procfs
 from ops.node.record import Intent, Phase, SlotRecord

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +14,7 @@ from ops.core.errors import LockHeldError, OpsError
 from ops.core.identity import Identity
 from ops.core.locks import Byte, SlotLock
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.core.states import State
 from ops.node import ending, inspection, logtail, procfs, replacement
 from ops.node.ending import Ending

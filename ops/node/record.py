@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import Identity
+from ops.core.records import asdict, dataclass
 from ops.core.strenum import StrEnum
 
 

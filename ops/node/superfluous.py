@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ops.core.protocol import ProcessReport, Request
+from ops.core.records import replace
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.core.states import ALIVE, State
 from ops.node.managers import Manager
