@@ -20,8 +20,8 @@ from bench.peers import peer
 from bench.report import Report
 from ops.core.errors import OpsError
 
-WALL_BOUNDS = {contenders.OPENSSH: 0.9, contenders.GROUP: 0.3}
-CPU_BOUND_MS = 15.0  # a host, beyond what starting costs
+WALL_BOUNDS = {contenders.OPENSSH: 0.6, contenders.GROUP: 0.8, contenders.PYINFRA: 0.9}
+CPU_BOUND_MS = 8.0  # a host, beyond what starting costs
 MEMORY_BOUND_MB = 120.0
 
 
