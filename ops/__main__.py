@@ -14,6 +14,7 @@ from ops.core.leaving import leave
 from ops.core.needs import extras_named, require_linux
 
 DEFAULT_APP = "ops.reference.sources:app"
+_REQUIREMENTS = ("requirements.txt", "requirements.lock", "pyproject.toml", "uv.lock")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"karafka-ops {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     init = commands.add_parser(
-        "init", help="write fabfile.py, tasks.py, fabric.yaml and an app to begin with; never overwrites"
+        "init", help="write settings, fabfile.py, tasks.py and an app that can be deployed; never overwrites"
     )
     init.add_argument("directory", nargs="?", default=".", help="the project's folder (default: here)")
     init.add_argument("--application", help="its name (default: the folder's)")
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _init(directory: Path, application: str | None) -> int:
     """Write what is missing of a new project; says of every file whether it was written or kept."""
+    from ops.fleet.setup.carried import carried_path, carry
     from ops.render.templates import render
 
     name = application or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.resolve().name).strip("-.") or "app"
@@ -71,21 +73,29 @@ def _init(directory: Path, application: str | None) -> int:
         )
     module = re.sub(r"\W", "_", name) + "_app"
     files = {"fabfile.py.j2": "fabfile.py", "tasks.py.j2": "tasks.py", "fabric.yaml.j2": "fabric.yaml"}
-    if not (directory / "fabric.yaml").exists():  # a project that is begun has its app
-        files["app.py.j2"] = f"{module}.py"
-    for record in render("project", files, application=name, module=module):
+    new = not (directory / "fabric.yaml").exists()
+    if new:  # a project that is begun has its app, and its own way to pack it
+        files |= {"app.py.j2": f"{module}.py", "gitignore.j2": ".gitignore", "pack.sh.j2": "pack.sh"}
+    if new and not any((directory / one).exists() for one in _REQUIREMENTS):
+        files["requirements.txt.j2"] = "requirements.txt"
+    for record in render("project", files, application=name, module=module, wheel=carried_path()):
         path = directory / record.path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x") as file:
                 file.write(record.text)
+            if path.suffix == ".sh":
+                path.chmod(0o755)
         except FileExistsError:
             print(f"kept    {path}")
         except OSError as error:
             raise OpsError(error.strerror or str(error), where=str(path)) from None
         else:
             print(f"wrote   {path}")
-    print("next: set the hosts in fabric.yaml, then `inv flow` and `fab karafka.setup`")
+    if new:
+        for word, path in carry(directory, renew=False, pipelines=()):
+            print(f"{word:<7} {path}")
+    print("next: set the hosts in fabric.yaml, then `inv flow`, `fab karafka.setup` and what pack.sh says")
     return 0
 
 

@@ -16,7 +16,7 @@ from ops.shell.door import command
 if TYPE_CHECKING:
     from ops.consumer.app import App
 
-_APP = "module:attribute of an app; default: KARAFKA_APP, the setting `app`, the bundled sources"
+_APP = "module:attribute of an app; default: KARAFKA_APP, the setting `app`"
 
 
 @command(

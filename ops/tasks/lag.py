@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @command(
     help={
         "group": "comma-separated consumer groups; all of the application without it",
-        "app": "module:attribute of an app; default: KARAFKA_APP, the setting `app`, the bundled sources",
+        "app": "module:attribute of an app; default: KARAFKA_APP, the setting `app`",
         "json": "print JSON, with every partition",
         "watch": "show a live table until Ctrl-C",
     }

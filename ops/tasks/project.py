@@ -41,9 +41,23 @@ def section(context: Context) -> Mapping[str, Any] | None:
 
 
 def app_name(context: Context) -> str:
-    """Give `module:attribute` of the project's app: KARAFKA_APP, the setting `app`, else the bundled `sources`."""
-    own = section(context) or {}
-    return str(os.environ.get("KARAFKA_APP") or own.get("app") or DEFAULT_APP)
+    """Give `module:attribute` of the project's app: KARAFKA_APP, else the setting `app`.
+
+    Where there are no settings at all, nothing is begun yet, and it is the bundled `sources`.
+
+    Raises
+    ------
+    UsageError : the settings name none: the commands would tell of an app that is not the project's.
+    """
+    own = section(context)
+    name = os.environ.get("KARAFKA_APP") or (DEFAULT_APP if own is None else own.get("app"))
+    if not name:
+        raise UsageError(
+            "this project's settings name no app, and this command tells of one",
+            where="karafka.app",
+            hint="set it to module:attribute, or give --app; a consumer of another kind has none",
+        )
+    return str(name)
 
 
 def know_brokers(context: Context) -> None:

@@ -114,6 +114,17 @@ def test_wrong_usage_is_said_in_one_text_with_exit_2(project: Path, arguments: t
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["flow", "routes", "info", "server", "lag", "jobs.dead"])
+def test_a_project_without_an_app_is_told_so_and_not_of_another_app(project: Path, command: str) -> None:
+    # Given settings of a project whose consumer is no app of the framework
+    (project / "fabric.yaml").write_text("karafka: {application: billing, kafka: {brokers: [127.0.0.1:1]}}\n")
+    # When a command that tells of an app is typed
+    done = inv(project, command)
+    # Then it says which setting names none, and tells of no other app
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert "karafka.app" in done.stderr
+
+
 def test_flow_check_lists_what_the_cluster_lacks(project: Path, kafka: SharedKafka) -> None:
     # Given a cluster without a topic that an app reads
     name = kafka.unique("flowcheck").replace("-", "_")

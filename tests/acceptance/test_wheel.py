@@ -32,11 +32,20 @@ def test_an_installed_wheel_begins_a_project_and_sees_a_fleet(tmp_path: Path, sa
     project = tmp_path / "project"
     begun = run(python, "-m", "ops", "init", project, "--application", "mine", cwd=tmp_path)
     # Then the templates came along, and both command lines work there
-    assert begun.stdout.count("wrote") == 4, begun
+    assert begun.stdout.count("wrote") == 8, begun
     assert "hello =>" in run(tmp_path / "venv/bin/inv", "flow", cwd=project).stdout
     listed = run(tmp_path / "venv/bin/fab", "--list", cwd=project).stdout
     assert "karafka.restart" in listed
     assert "production" in listed
+    # And it packs itself into what a host's default build installs, so that the app tells its groups there
+    run(project / "pack.sh", cwd=project)
+    release = tmp_path / "release"
+    release.mkdir()
+    run("tar", "xzf", project / "mine.tar.gz", cwd=release)
+    run(sys.executable, "-m", "venv", ".venv", cwd=release)
+    pip = (release / ".venv/bin/python", "-m", "pip", "install", "-q", "-c", PROJECT / "constraints.txt")
+    run(*pip, "-r", "requirements.txt", cwd=release)
+    assert "mine" in run(release / ".venv/bin/inv", "info", cwd=release).stdout
     # And nothing is overwritten
     (project / "fabric.yaml").write_text("user: mine\n")
     again = run(python, "-m", "ops", "init", project, "--application", "mine", cwd=tmp_path)
