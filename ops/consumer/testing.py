@@ -9,6 +9,7 @@ Example
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,9 +32,11 @@ class Result:
     Attributes
     ----------
     outputs : what would have been sent, in order; topics are the cluster's names.
+    known : the topics that the app reads or may send to.
     """
 
     outputs: tuple[Output, ...]
+    known: tuple[str, ...]
 
     @property
     def topics(self) -> list[str]:
@@ -41,7 +44,15 @@ class Result:
         return [output.topic for output in self.outputs]
 
     def sent(self, topic: str) -> list[Any]:
-        """Give what was sent to one topic, read back from JSON; text that is none as it is."""
+        """Give what was sent to one topic, read back from JSON; text that is none as it is.
+
+        Raises
+        ------
+        RoutingError : the app has no such topic, so that nothing could ever be sent there.
+        """
+        if topic not in self.known:
+            near = difflib.get_close_matches(topic, self.known, 1)
+            raise RoutingError(f"the app has no topic {topic!r}{f', but {near[0]!r}' if near else ''}")
         return [_read(output.value) for output in self.outputs if output.topic == topic]
 
 
@@ -61,7 +72,7 @@ def run(app: App, topic: str, data: Any, *, key: str | None = None, headers: Hea
     batch = data if route.batch_mode and isinstance(data, list) else [data]
     messages = [message_of(route.source, item, key=key, headers=headers, offset=n) for n, item in enumerate(batch)]
     controller = route.controller(route, messages, [parse(route, message) for message in messages])
-    return Result(tuple(perform(controller)))
+    return Result(tuple(perform(controller)), app.topic_names())
 
 
 def run_to_the_end(app: App, topic: str, data: Any, *, retries: int = 3) -> Result:
@@ -69,7 +80,7 @@ def run_to_the_end(app: App, topic: str, data: Any, *, retries: int = 3) -> Resu
     route = _route(app, topic)
     performer = Performer(route, RetryPolicy(retries, 0.0), lambda _: True)
     outputs = performer.handle([message_of(route.source, data)])
-    return Result(tuple(outputs or ()))
+    return Result(tuple(outputs or ()), app.topic_names())
 
 
 def message_of(

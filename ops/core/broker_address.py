@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
@@ -19,3 +20,12 @@ def trouble(address: str) -> str:
     except UnicodeError:
         return f"expected host:port, got {address!r}: between two dots of a host's name are 1 to 63 characters"
     return ""
+
+
+def is_local(address: str) -> bool:
+    """Whether a broker's address is of this machine alone."""
+    name = address.rpartition(":")[0].strip("[]").rstrip(".").lower()
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")

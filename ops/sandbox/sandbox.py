@@ -77,6 +77,7 @@ def up(
             say("a broken sandbox is here: ending what is left of it")
             _clear(directory)
         write_state(directory, {})  # from now on it is a sandbox's, and `down` clears it
+        (directory / ".gitignore").write_text("*\n")  # among it is the key that its hosts let in
         try:
             _start(directory, fleet, processes, say)
         except BaseException:

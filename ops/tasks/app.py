@@ -84,7 +84,7 @@ def server(context: Context, app: str = "", groups: str = "", daemon: bool = Fal
     from ops.tasks import process
     from ops.tasks.project import know_brokers
 
-    know_brokers(context)
+    know_brokers(context, takes_part=True)
     reference = app or _default_app(context)
     argv = process.server_argv(reference, groups)
     asked = description.asked(os.environ)  # what the app reads: there is no process to be kept
@@ -114,7 +114,7 @@ def worker(
     from ops.tasks import process
     from ops.tasks.project import know_brokers
 
-    know_brokers(context)
+    know_brokers(context, takes_part=True)
     reference = app or _default_app(context)
     argv = process.worker_argv(reference, concurrency, fifo=fifo)
     asked = description.asked(os.environ)
@@ -140,7 +140,7 @@ def produce(context: Context, topic: str, count: int = 0, file: str = "") -> Non
     from ops.tasks.producing import produce as send
     from ops.tasks.project import know_brokers
 
-    know_brokers(context)
+    know_brokers(context, takes_part=True)
     print(f"sent {send(topic, count, file)} message(s) to {topic}")
 
 

@@ -71,7 +71,7 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
     from ops.render.progress import Progress
     from ops.tasks.project import place
 
-    found = place(context, names)
+    found = place(context, names, takes_part=verb != "stop")
     progress = Progress(sys.stderr)
 
     def say(event: Event) -> None:

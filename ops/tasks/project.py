@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from ops.core.broker_address import is_local
 from ops.core.errors import SettingsError, UsageError
 from ops.shell import early
 from ops.shell.door import runtime_file
@@ -60,12 +61,43 @@ def app_name(context: Context) -> str:
     return str(name)
 
 
-def know_brokers(context: Context) -> None:
-    """Put the setting kafka.brokers where this process's own clients read it, unless KARAFKA_BROKERS is there."""
-    kafka = (section(context) or {}).get("kafka")
+def know_brokers(context: Context, *, takes_part: bool = False) -> None:
+    """Put the setting kafka.brokers where this process's own clients read it, unless KARAFKA_BROKERS is there.
+
+    Parameters
+    ----------
+    takes_part : whether the command reads or writes messages, and does not only look.
+
+    Raises
+    ------
+    UsageError : it would take part in the fleet's cluster from a machine that is none of its hosts.
+    """
+    own = section(context) or {}
+    kafka = own.get("kafka")
     brokers = kafka.get("brokers") if isinstance(kafka, Mapping) else None
-    if brokers and not os.environ.get("KARAFKA_BROKERS"):
-        os.environ["KARAFKA_BROKERS"] = ",".join(map(str, brokers))
+    if not brokers or os.environ.get("KARAFKA_BROKERS"):
+        return
+    if takes_part and _host_file(str(own.get("deploy_to", ""))) is None:
+        refuse_the_fleets(map(str, brokers))
+    os.environ["KARAFKA_BROKERS"] = ",".join(map(str, brokers))
+
+
+def refuse_the_fleets(brokers: Iterable[str]) -> None:
+    """Refuse brokers that are not this machine's own.
+
+    A consumer that is started on a laptop would join the groups of the fleet, and take partitions from it.
+
+    Raises
+    ------
+    UsageError : one is another machine's.
+    """
+    away = [one for one in brokers if not is_local(one)]
+    if away:
+        raise UsageError(
+            f"this machine is none that fab karafka.setup has set up, and would take part in the cluster at {away[0]}",
+            where="karafka.kafka.brokers",
+            hint=f"name the cluster that is meant: KARAFKA_BROKERS=localhost:9092, or KARAFKA_BROKERS={away[0]}",
+        )
 
 
 @dataclass(frozen=True)
@@ -88,17 +120,18 @@ class Place:
     shared: str
 
 
-def place(context: Context, names: str | None = None) -> Place:
+def place(context: Context, names: str | None = None, *, takes_part: bool = False) -> Place:
     """Find this host's processes.
 
     Parameters
     ----------
     names : comma-separated names (`karafka-0,karafka-1`); None for all.
+    takes_part : whether processes are to be started.
 
     Raises
     ------
     SettingsError : there is no fabric.yaml, it is wrong, or it does not know this host.
-    UsageError : a name is not of this host.
+    UsageError : a name is not of this host; or processes would join the fleet's groups from another machine.
     """
     from ops.core.section import load
 
@@ -110,14 +143,16 @@ def place(context: Context, names: str | None = None) -> Place:
             hint="python -m ops init writes an annotated one",
         )
     settings = load(raw)
-    known = _host_file(settings)
+    known = _host_file(settings.deploy_to)
+    if known is None and takes_part and not os.environ.get("KARAFKA_BROKERS"):
+        refuse_the_fleets(settings.kafka.brokers)
     found = _development(settings) if known is None else _deployed(raw, known)
     return found if names is None else _chosen(found, names)
 
 
-def _host_file(settings: Settings) -> Path | None:
+def _host_file(deploy_to: str) -> Path | None:
     """Find what `fab karafka.setup` wrote: above the working directory (a release), else at deploy_to."""
-    for root in (*(Path.cwd() / "x").parents, Path(settings.deploy_to)):
+    for root in (*(Path.cwd() / "x").parents, Path(deploy_to)):
         if (root / HOST_FILE).is_file():
             return root / HOST_FILE
     return None
@@ -175,6 +210,8 @@ def _development(settings: Settings) -> Place:
     for spec in process_specs(local, Host(host="localhost", roles=settings.role_names)):
         files = SlotFiles.below(here, settings.pid, Slot.parse(spec.name), settings.main_role)
         env = {**os.environ, **spec.env}
+        if os.environ.get("KARAFKA_BROKERS"):
+            env["KARAFKA_BROKERS"] = os.environ["KARAFKA_BROKERS"]
         env.pop("KARAFKA_INSTANCE_ID", None)
         specs.append(replace(spec, directory=here, files=files, env=env, env_file=str(Path(here) / settings.env_file)))
     return Place("localhost", structs.replace(local, stage=DEVELOPMENT), tuple(specs), tuple(specs), here)

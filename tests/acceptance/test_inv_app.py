@@ -125,6 +125,26 @@ def test_a_project_without_an_app_is_told_so_and_not_of_another_app(project: Pat
     assert "karafka.app" in done.stderr
 
 
+@pytest.mark.parametrize("command", [("start",), ("restart",), ("server",), ("worker",), ("produce", "topic")])
+def test_a_machine_that_is_no_host_of_the_fleet_does_not_take_part_in_its_cluster(
+    project: Path, command: tuple[str, ...]
+) -> None:
+    # Given settings of a fleet, on a machine that was never set up
+    (project / "fabric.yaml").write_text(
+        "karafka: {application: billing, deploy_to: /srv/none, command: sleep 60, app: 'ops.reference.sources:app',\n"
+        "  kafka: {brokers: ['localhost:9092', 'kafka1.example.com:9092']},\n"
+        "  stages: {production: {hosts: [host: web1]}}}\n"
+    )
+    # When somebody starts a process there, or sends a message
+    done = inv(project, *command)
+    # Then it is refused, and the way to mean it is named
+    assert done.returncode == 2, done
+    assert "KARAFKA_BROKERS=kafka1.example.com:9092" in done.stderr
+    assert not (project / "tmp").exists()
+    # And a status is answered
+    assert inv(project, "status").returncode == 3
+
+
 def test_flow_check_lists_what_the_cluster_lacks(project: Path, kafka: SharedKafka) -> None:
     # Given a cluster without a topic that an app reads
     name = kafka.unique("flowcheck").replace("-", "_")

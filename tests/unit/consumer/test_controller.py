@@ -176,3 +176,12 @@ def test_what_a_repetition_cannot_mend_is_dead_lettered_at_once(app: App, data: 
 def test_a_topic_without_route_is_named(app: App) -> None:
     with pytest.raises(RoutingError, match="nowhere"):
         run(app, "nowhere", 1)
+
+
+def test_asking_what_was_sent_to_a_topic_that_the_app_does_not_have_is_refused(app: App) -> None:
+    # Given what a message led to
+    result = run(app, "echo", {"id": 1})
+
+    # When it is asked for a topic with a typing mistake, Then it does not say that nothing was sent
+    with pytest.raises(RoutingError, match="'echoed'"):
+        result.sent("ehcoed")
