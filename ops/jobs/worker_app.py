@@ -77,7 +77,7 @@ class JobController(Controller):
             raise UnknownWorkerError(
                 f"no route of topic {job.topic!r} has a worker {job.worker!r}",
                 where="jobs",
-                hint="a release that knew it enqueued the job; put it back, and `inv jobs.dead --replay`",
+                hint="a release that knew it enqueued the job; put it back, and `inv dead --replay`",
             )
         return origin
 

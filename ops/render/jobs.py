@@ -1,4 +1,4 @@
-"""The queue of background jobs, and its dead letters, as lines."""
+"""The queue of background jobs as lines."""
 
 from __future__ import annotations
 
@@ -70,15 +70,6 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
                 live.update(text(), refresh=True)
     except KeyboardInterrupt:
         return
-
-
-def letter_lines(letters: Sequence[dict[str, Any]], now: float) -> list[str]:
-    """Give dead letters as lines: what failed, when, and why."""
-    lines = [f"{len(letters)} dead letter{'' if len(letters) == 1 else 's'}"]
-    for one in letters:
-        where = f"{one['topic']}[{one['partition']}] offset {one['offset']}"
-        lines.append(f"{where}: {age(now - one['at'])} ago, after {one['attempts']} attempt(s): {one['reason']}")
-    return lines
 
 
 def age(seconds: float) -> str:

@@ -15,6 +15,7 @@ import ops.tasks.app as app
 import ops.tasks.host as host
 import ops.tasks.jobs as jobs
 import ops.tasks.lag as lag
+import ops.tasks.letters as letters
 import ops.tasks.rendering as rendering
 import ops.tasks.sandbox as sandbox
 from ops.core.errors import OpsError
@@ -28,7 +29,7 @@ if early.at_work("invoke"):
         raise as_exit(error) from None
 
 namespace = Collection()
-for _module in (host, app, lag):
+for _module in (host, app, lag, letters):
     for _name, _task in Collection.from_module(_module).tasks.items():
         namespace.add_task(_task, _name)
 namespace.add_collection(Collection.from_module(sandbox), name="sandbox")

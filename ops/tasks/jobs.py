@@ -1,13 +1,12 @@
-"""`inv jobs.show|dead`: the queue of background jobs, and what of it failed for good."""
+"""`inv jobs.show`: the queue of background jobs."""
 
 from __future__ import annotations
 
 import json as jsons
 import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
@@ -49,34 +48,6 @@ def show(context: Context, app: str = "", json: bool = False, watch: bool = Fals
     return 0
 
 
-@command(
-    help={
-        "app": _APP,
-        "json": "print JSON, with content and traceback",
-        "replay": "send each message again where it came from; it is shown no more",
-    }
-)
-def dead(context: Context, app: str = "", json: bool = False, replay: bool = False) -> int:
-    """Show the app's dead letters, or send their messages again."""
-    from ops.core.brokers import Brokers
-    from ops.jobs.dead import DeadLetters
-    from ops.render.jobs import letter_lines
-
-    jobs = _worker_app(context, app)
-    topic = jobs.routes[0].dead_letter_topic
-    brokers = Brokers.from_environment(os.environ)
-    letters = DeadLetters(brokers, topic)
-    try:
-        if replay:
-            print(f"sent {_replay(letters, jobs)} message(s) again")
-            return 0
-        found = [letter.as_json() for letter in letters.all()]
-    finally:
-        letters.close()
-    print(jsons.dumps(found, indent=2) if json else "\n".join(letter_lines(found, time.time())))
-    return 0
-
-
 def _worker_app(context: Context, app: str) -> App:
     from ops.consumer.app import load_app
     from ops.jobs import worker_app
@@ -84,18 +55,6 @@ def _worker_app(context: Context, app: str) -> App:
 
     know_brokers(context)
     return worker_app(load_app(app or app_name(context)))
-
-
-def _replay(letters: Any, jobs: App) -> int:
-    from ops.consumer.client import producer_options
-    from ops.consumer.producer import KafkaOutbox
-    from ops.consumer.settings import ConsumerSettings
-
-    outbox = KafkaOutbox(producer_options(ConsumerSettings.from_environment(os.environ), jobs.client_id))
-    try:
-        return int(letters.replay(outbox))
-    finally:
-        outbox.close(timeout_seconds=5.0)
 
 
 def _running(context: Context, group: str) -> int | None:

@@ -410,7 +410,7 @@ def test_a_server_runs_the_groups_that_are_named_and_a_worker_is_told_its_order(
         assert record is not None
         assert b"--fifo" in Path(f"/proc/{record.pid}/cmdline").read_bytes().split(b"\0")
         # And nothing is dead, and nothing waits
-        assert inv(project, "jobs.dead", *own, "--json", **brokers).stdout == "[]\n"
+        assert inv(project, "dead", *own, "--json", **brokers).stdout == "[]\n"
         assert json.loads(inv(project, "jobs.show", *own, "--json", **brokers).stdout)["jobs"] == 0
         assert "--watch" in inv(project, "jobs.show", *own, "--watch", "--json", code=2, **brokers).stderr
     finally:

@@ -114,7 +114,7 @@ def test_wrong_usage_is_said_in_one_text_with_exit_2(project: Path, arguments: t
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["flow", "routes", "info", "server", "lag", "jobs.dead"])
+@pytest.mark.parametrize("command", ["flow", "routes", "info", "server", "lag", "dead"])
 def test_a_project_without_an_app_is_told_so_and_not_of_another_app(project: Path, command: str) -> None:
     # Given settings of a project whose consumer is no app of the framework
     (project / "fabric.yaml").write_text("karafka: {application: billing, kafka: {brokers: [127.0.0.1:1]}}\n")

@@ -329,7 +329,7 @@ def test_whatever_asks_with_a_wrong_password_ends_with_the_reason(
     [
         ("produce", "refused-in"),
         pytest.param(("jobs.show", "--app", "jobs_app:app"), marks=pytest.mark.soak),
-        pytest.param(("jobs.dead", "--app", "jobs_app:app"), marks=pytest.mark.soak),
+        pytest.param(("dead", "--app", "jobs_app:app"), marks=pytest.mark.soak),
         ("worker", "--app", "jobs_app:app"),
     ],
     ids=lambda arguments: arguments[0],

@@ -1,4 +1,4 @@
-"""`inv jobs.show|dead`: what is in the queue, what failed for good, and sending it again."""
+"""`inv jobs.show` and `inv dead`: what is in the queue, what failed for good, and sending it again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again
         assert Deadline(10).poll(lambda: look.look().as_json()["jobs"] == 6, every=0.2)
     finally:
         look.close()
-    said = inv(lab, "jobs.show", "--json", "jobs.show", "jobs.dead", "--json")
+    said = inv(lab, "jobs.show", "--json", "jobs.show", "dead", "--json")
     shown, end = json.JSONDecoder().raw_decode(said)
     text, _, listed = said[end:].lstrip().partition("\n[")
     assert shown["jobs"] == 6
@@ -74,9 +74,9 @@ def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again
     ]
     assert any("asked to fail" in one["traceback"] for one in letters)
     # When they are sent again
-    assert inv(lab, "jobs.dead", "--replay") == "sent 2 message(s) again\n"
+    assert inv(lab, "dead", "--replay") == "sent 2 message(s) again\n"
     # Then they are tried again, and shown once more as new ones alone
     assert Deadline(30).poll(lambda: len(lab.notes("gave up: RuntimeError")) == 2), lab.report()
     assert len(lab.letters(4)) == 4
-    assert inv(lab, "jobs.dead").startswith("2 dead letters")
+    assert inv(lab, "dead").startswith("2 dead letters")
     gate.touch()

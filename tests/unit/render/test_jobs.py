@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops.render import jobs
-from ops.render.jobs import age, letter_lines, plot, queue_lines, watch_queue
+from ops.render.jobs import age, plot, queue_lines, watch_queue
 
 
 def test_a_queue_is_shown_by_worker_with_ages() -> None:
@@ -41,12 +41,7 @@ def test_depths_are_plotted_with_the_highest_one_full() -> None:
     assert plot([0, 0]) == "▁▁ 0 (at most 0)"
 
 
-def test_dead_letters_tell_what_when_and_why() -> None:
-    letter = {"topic": "t", "partition": "3", "offset": "7", "at": 100.0, "attempts": "4", "reason": "ValueError: no"}
-    assert letter_lines([letter], 190_000.0) == [
-        "1 dead letter",
-        "t[3] offset 7: 2 d 4 h ago, after 4 attempt(s): ValueError: no",
-    ]
+def test_an_age_is_never_negative() -> None:
     assert age(-1) == "0 s"
 
 
