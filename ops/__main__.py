@@ -12,6 +12,7 @@ from ops import __version__
 from ops.core.errors import OpsError, UsageError
 from ops.core.leaving import leave
 from ops.core.needs import extras_named, require_linux
+from ops.core.plain import shown
 
 DEFAULT_APP = "ops.reference.sources:app"
 _REQUIREMENTS = ("requirements.txt", "requirements.lock", "pyproject.toml", "uv.lock")
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         with extras_named():
             return _worker(options) if options.command == "worker" else _server(options)
     except OpsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return int(error.exit_code)
 
 

@@ -29,11 +29,6 @@ class Change:
     by_hand: bool = False
 
     @property
-    def secret(self) -> bool:
-        """Whether the text is for its owner alone."""
-        return any(one is not None and one.mode & 0o044 == 0 for one in (self.before, self.after))
-
-    @property
     def summary(self) -> str:
         """Say what is to be done with it, and why."""
         hand = " (edited by hand)" if self.by_hand else ""
@@ -52,11 +47,10 @@ class Change:
 
         Parameters
         ----------
-        hide : takes what must not be shown out of a line of a secret file.
+        hide : takes what must not be shown out of a line.
         """
-        shown = hide if self.secret else str
-        before = [shown(line) for line in (self.before.text if self.before else "").splitlines()]
-        after = [shown(line) for line in (self.after.text if self.after else "").splitlines()]
+        before = [hide(line) for line in (self.before.text if self.before else "").splitlines()]
+        after = [hide(line) for line in (self.after.text if self.after else "").splitlines()]
         names = (self.path if self.before else ABSENT, self.path if self.after else ABSENT)
         lines = list(difflib.unified_diff(before, after, *names, lineterm=""))
         return lines or [f"--- {names[0]}", f"+++ {names[1]}", f"  ({self.summary})"]

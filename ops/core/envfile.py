@@ -1,28 +1,45 @@
-"""Env files: `KEY=value` lines of mode 0600 that never leave their host, where its secrets are."""
+"""Env files: `KEY=value` lines of mode 0600 that never leave their host, where its secrets are.
+
+They are read as systemd reads EnvironmentFile= (systemd.exec(5), src/basic/env-file.c), whoever keeps the processes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ops.core.errors import OpsError
+from ops.core.masking import SECRETS
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_BYTES = 1 << 20
+_BLANKS, _ENDS, _COMMENTS, _ESCAPED = " \t\n\r", "\n\r", "#;", '"\\`$'
+_SHOWN_CHARACTERS = 40
+# Bytes that were no UTF-8, and what systemd takes for none: noncharacters
+_NO_TEXT = re.compile(
+    "[\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(f"{chr(p + 0xFFFE)}{chr(p + 0xFFFF)}" for p in range(0, 0x110000, 0x10000))
+    + "]"
+)
 
 
 class EnvFileError(OpsError):
     """An env file that cannot be used; values are never shown."""
 
 
-def read(path: Path) -> dict[str, str]:
-    """Read an env file; a missing one is empty.
+def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
+    """Read an env file; a missing one is empty. Its secrets are learned, so that no output has them.
+
+    Parameters
+    ----------
+    say : is told of each line that has no effect.
 
     Raises
     ------
-    EnvFileError : others may read it, it is somebody else's, or a line of it is malformed.
+    EnvFileError : others may read it, it is somebody else's, or systemd would not take it.
     """
     try:
         with path.open("rb") as file:
@@ -42,56 +59,138 @@ def read(path: Path) -> dict[str, str]:
         raise EnvFileError(f"the env file cannot be read: {error.strerror}", where=str(path)) from error
     if len(data) > _MAX_BYTES:
         raise EnvFileError(f"the env file is longer than {_MAX_BYTES} bytes", where=str(path))
-    return parse(os.fsdecode(data), where=str(path))
-
-
-def parse(text: str, *, where: str = "") -> dict[str, str]:
-    """Read `KEY=value` lines as systemd.exec(5) EnvironmentFile= does, one line a value; no shell, no expansion.
-
-    Blank lines and lines that begin with # or ; are comments. A value in single quotes is
-    literal; in double quotes a backslash goes before " \\ $ and `; in an unquoted value before
-    any character. A later line wins.
-
-    Raises
-    ------
-    EnvFileError : names the line, never the value.
-    """
-    found: dict[str, str] = {}
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip(" \t\r")
-        if not line or line[0] in "#;":
-            continue
-        name, equals, value = line.partition("=")
-        name = name.rstrip(" \t")
-        if not equals or not _NAME.fullmatch(name):
-            raise EnvFileError(f"line {number} is no KEY=value", where=where)
-        try:
-            found[name] = _value(value.strip(" \t"))
-        except ValueError as error:
-            raise EnvFileError(f"line {number} ({name}): {error}", where=where) from error
+    found = parse(data, where=str(path), say=lambda text: say(f"{path}: {text}"))
+    SECRETS.learn(found)
     return found
 
 
-def _value(text: str) -> str:
+def parse(data: bytes | str, *, where: str = "", say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
+    """Read `KEY=value` lines; no shell, no expansion.
+
+    Blank lines and lines that begin with # or ; are comments, which a backslash at their end goes on. A value may be in
+    single quotes, where all is literal, or in double ones, where a backslash goes before " \\ $ and ` alone; both may
+    have several lines. Quotes count at the begin of a value, and right after other ones. Elsewhere a backslash goes
+    before any character, and at the end of a line it goes on in the next one. A # within a value is part of it. Blanks
+    at both ends of what is not quoted are left out. A later line wins.
+
+    Parameters
+    ----------
+    say : is told of each line that has no effect (without =, with a name that is none, such as `export A`), and of
+        quotes and comments that take in more than they seem to.
+
+    Raises
+    ------
+    EnvFileError : a name or value is no UTF-8, or there is a NUL byte: systemd takes nothing of such a file.
+    """
+    text = data.decode(errors="surrogateescape") if isinstance(data, bytes) else data
     if "\0" in text:
-        raise ValueError("a NUL byte is in the value")
-    quote = text[:1] if text[:1] in ("'", '"') else ""
-    value: list[str] = []
-    characters = iter(text[len(quote) :])
-    for character in characters:
-        if quote and character == quote:
-            if "".join(characters):
-                raise ValueError("something follows the closing quote")
-            return "".join(value)
-        if character == "\\" and quote != "'":
-            following = next(characters, "")
-            if not following:
-                raise ValueError("a backslash ends the line")
-            if quote and following not in '"\\$`':
-                value.append(character)
-            value.append(following)
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise EnvFileError(f"line {line} has a NUL byte: systemd would take nothing of the file", where=where)
+    found: dict[str, str] = {}
+    for number, name, value in _assignments(text, say):
+        if value is None:
+            say(f"line {number} is no KEY=value, and has no effect")
+            continue
+        if _NO_TEXT.search(name + value):
+            raise EnvFileError(f"line {number} is no UTF-8: systemd would take nothing of the file", where=where)
+        if _NAME.fullmatch(name):
+            found[name] = value
         else:
-            value.append(character)
-    if quote:
-        raise ValueError("the closing quote is missing")
-    return "".join(value)
+            hint = ": leave out `export`" if name.startswith("export ") else ""
+            say(f"line {number}: {name[:_SHOWN_CHARACTERS]!r} is no name, the line has no effect{hint}")
+    return found
+
+
+def _assignments(text: str, say: Callable[[str], None]) -> Iterator[tuple[int, str, str | None]]:
+    """Yield the number of the line where it begins, the name, and the value; None for a line that assigns nothing."""
+    at = 0
+    while at < len(text):
+        if text[at] in _BLANKS:
+            at += 1
+            continue
+        number = text.count("\n", 0, at) + 1
+        if text[at] in _COMMENTS:
+            end = _after_comment(text, at)
+            if "\\\n" in text[at:end]:
+                say(f"line {number}: a backslash ends the comment: before systemd 254 the next line is part of it")
+            at = end
+            continue
+        name, at = _name(text, at)
+        if text[at : at + 1] == "=":
+            value, at, trailing = _value(text, at + 1)
+            if at > len(text):
+                say(f"line {number}: a quote is never closed, all that follows is in the value")
+            elif trailing:
+                say(f"line {number}: what follows the closing quote is part of the value, also behind a #")
+            yield number, name, value
+        else:
+            yield number, name, None
+
+
+def _after_comment(text: str, at: int) -> int:
+    while at < len(text) and text[at] not in _ENDS:
+        at += 2 if text[at] == "\\" else 1
+    return at
+
+
+def _name(text: str, at: int) -> tuple[str, int]:
+    """Give a name and where it ends; its first character may be any, also =."""
+    end = at + 1
+    while end < len(text) and text[end] not in _ENDS and text[end] != "=":
+        end += 1
+    return text[at:end].rstrip(_BLANKS), end
+
+
+def _value(text: str, at: int) -> tuple[str, int, bool]:
+    """Give a value, where its line ends, and whether something follows what is quoted."""
+    parts: list[str] = []
+    quoted = trailing = False
+    while at < len(text) and text[at] not in _ENDS:
+        trailing = trailing or (quoted and text[at] not in _BLANKS)
+        quoted = quoted or text[at] in "'\""
+        if text[at] == "'":
+            end = text.find("'", at + 1)
+            end = len(text) if end < 0 else end  # and beyond it what is given back, as no quote closes
+            parts.append(text[at + 1 : end])
+            at = end + 1
+        elif text[at] == '"':
+            part, at = _quoted(text, at + 1)
+            parts.append(part)
+        elif text[at] in _BLANKS:
+            at += 1
+        else:
+            part, at = _bare(text, at)
+            parts.append(part)
+    return "".join(parts), at, trailing
+
+
+def _quoted(text: str, at: int) -> tuple[str, int]:
+    """Give what stands in double quotes, up to the end of the file where they are never closed."""
+    part: list[str] = []
+    while at < len(text) and text[at] != '"':
+        following = text[at + 1 : at + 2]
+        if text[at] != "\\":
+            part.append(text[at])
+        elif following and following in _ESCAPED:
+            part.append(following)
+        elif following != "\n":
+            part.append(f"\\{following}" if following else "")
+        at += 2 if text[at] == "\\" else 1
+    return "".join(part), at + 1
+
+
+def _bare(text: str, at: int) -> tuple[str, int]:
+    """Give what is not quoted, up to the end of its line; quotes in it are ordinary characters."""
+    part: list[str] = []
+    kept = 0  # blanks behind it are at the end
+    while at < len(text) and text[at] not in _ENDS:
+        if text[at] == "\\":
+            following = text[at + 1 : at + 2]
+            part.append("" if following in _ENDS else following)
+            kept = len(part)
+            at += 2
+            continue
+        part.append(text[at])
+        kept = kept if text[at] in _BLANKS else len(part)
+        at += 1
+    return "".join(part[:kept]), at

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from ops.core.plain import cell, shown
 from ops.core.strenum import StrEnum
 
 _CONTROL = re.compile(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f]")
@@ -57,7 +58,7 @@ class GitHub:
 
     def begin(self, title: str) -> str:
         """Give what begins a group."""
-        return f"::group::{_data(title)}"
+        return f"::group::{_data(cell(title))}"
 
     def end(self) -> str:
         """Give what ends it."""
@@ -65,8 +66,8 @@ class GitHub:
 
     def mark(self, level: Level, title: str, text: str) -> str:
         """Give an annotation."""
-        named = _data(title).replace(":", "%3A").replace(",", "%2C")
-        return f"::{level} title={named}::{_data(text)}"
+        named = _data(cell(title)).replace(":", "%3A").replace(",", "%2C")
+        return f"::{level} title={named}::{_data(shown(text))}"
 
 
 class GitLab:
@@ -90,7 +91,7 @@ class GitLab:
         """Give what begins a section."""
         self._count += 1
         self._name = f"{_NO_NAME.sub('_', title)}_{self._count}"
-        return f"\x1b[0Ksection_start:{self._clock():.0f}:{self._name}\r\x1b[0K{_shown(title)}"
+        return f"\x1b[0Ksection_start:{self._clock():.0f}:{self._name}\r\x1b[0K{cell(title)}"
 
     def end(self) -> str:
         """Give what ends it."""
@@ -120,7 +121,7 @@ def as_data(text: str) -> str:
 
 def error_text(text: str) -> str:
     """Give the last words of a command that failed, as its pipeline shows them best."""
-    pipeline = pipeline_of()
+    pipeline, text = pipeline_of(), shown(text)
     if pipeline is None:
         return f"error: {text}"
     first, *rest = text.splitlines() or [""]
@@ -129,7 +130,7 @@ def error_text(text: str) -> str:
 
 
 def _shown(line: str) -> str:
-    """Give a line without control characters but colours and tabs; a log is no terminal to be steered."""
+    """Give a line without control characters but tabs and our own colours; a log is no terminal to be steered."""
     return _CONTROL.sub(lambda match: match[1] or "�", line)
 
 

@@ -15,6 +15,7 @@ from ops.core.decoding import decode
 from ops.core.description import groups_of
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
+from ops.core.masking import SECRETS
 from ops.core.process import ProcessSpec, spec_from
 from ops.core.records import asdict, dataclass, field
 from ops.core.states import State
@@ -200,7 +201,11 @@ class Response:
 def encode_line(message: Event | Response) -> str:
     """Give an event or response as one line of JSON."""
     kind = "event" if isinstance(message, Event) else "response"
-    return json.dumps({"protocol": PROTOCOL, "kind": kind, **asdict(message)})
+    data = asdict(message)
+    if SECRETS:
+        facts = data.pop("facts", None)  # files that the operator compares with its own, word by word
+        data = {**SECRETS.hidden(data), **({"facts": facts} if facts is not None else {})}
+    return json.dumps({"protocol": PROTOCOL, "kind": kind, **data})
 
 
 def decode_line(text: str) -> Event | Response:

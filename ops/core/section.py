@@ -5,7 +5,7 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_type_hints
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from ops.core import tool
 from ops.core.broker_address import trouble
 from ops.core.errors import SettingsError
+from ops.core.masking import SECRETS
 from ops.core.release import HOOK_FILE
 from ops.core.section_errors import FILE_HINT, ROOT, explained
 from ops.core.settings import BatchSize, Count, Rollout, Seconds, Settings, Workers
@@ -57,6 +58,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         name = variable.removeprefix(_VARIABLE).lower()
         if name == variable.lower() or (name.startswith(_FABRICS_OWN) and name not in _SCALARS):
             continue
+        SECRETS.learn(text, name)
         if name not in _SCALARS:
             what = f"there is no such setting to be given by the environment; there are: {', '.join(sorted(_SCALARS))}"
             raise SettingsError(what, where=variable)
@@ -105,6 +107,7 @@ def load(section: Any, stage: str | None = None) -> Settings:
     ------
     SettingsError : anything is missing, unknown or of the wrong type; it names the key path.
     """
+    SECRETS.learn(_plain(section))
     if not isinstance(section, Mapping):
         raise SettingsError(f"expected a mapping, got {section!r}", where=ROOT, hint=FILE_HINT)
     stages = section.get("stages")
@@ -119,7 +122,15 @@ def load(section: Any, stage: str | None = None) -> Settings:
         )
     if wanted not in checked:
         raise SettingsError(f"no stage is named {wanted!r}; there are: {names}", where=f"{ROOT}.stage")
+    SECRETS.spare(_names(checked[wanted]))
     return checked[wanted]
+
+
+def _names(settings: Settings) -> Iterator[str]:
+    """Yield the names that all output is made of."""
+    yield from (settings.application, settings.stage, settings.manager, *settings.role_names, *settings.worker_roles)
+    for host in settings.hosts:
+        yield from filter(None, (host.host, host.address, host.user))
 
 
 def as_data(settings: Settings) -> dict[str, Any]:

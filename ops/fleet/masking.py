@@ -1,27 +1,37 @@
-"""Secrets out of what is shown."""
+"""Settings and files as they are shown: without what stands under a name that sounds like a secret's."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-MASK = "********"
-_SECRET = re.compile(r"passw|secret|token|key|credential", re.IGNORECASE)
-_IN_URL = re.compile(r"(?P<before>[A-Za-z][\w+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)")
+from ops.core.masking import MASK, SECRETS, is_secret, sounds_secret
+
+_VARIABLE = re.compile(  # within a line, as units and programs have it: `Environment="A=b"`, `environment=A="b",C="d"`
+    r"(?<![A-Za-z0-9_])(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',][^\",]*)"
+)
 
 
 def masked(value: Any, key: str = "") -> Any:
-    """Give JSON data without its secrets: values under a key that sounds like one, passwords inside URLs."""
+    """Give JSON data without its secrets: values under a key that sounds like one, those of URLs, known ones."""
     if isinstance(value, dict):
-        return {name: masked(item, str(name)) for name, item in value.items()}
+        return {
+            name: masked(item, f"{key}.{name}" if sounds_secret(key) else str(name)) for name, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [masked(item, key) for item in value]
-    if value is not None and _SECRET.search(key) and not isinstance(value, bool):
+    if is_secret(key, value):
         return MASK
-    return _IN_URL.sub(lambda match: match["before"] + MASK, value) if isinstance(value, str) else value
+    return SECRETS.hide(value) if isinstance(value, str) else value
 
 
 def masked_line(line: str) -> str:
-    """Give a line `KEY=value` without its secret."""
+    """Give a line of a file without its secrets: `KEY=value`, also in the middle of it."""
     key, equals, value = line.partition("=")
-    return f"{key}={masked(value, key)}" if equals else line
+    if equals and (key.isupper() or key.islower()) and is_secret(key.strip(), value.strip(" \"'")):
+        return f"{key}={MASK}"
+    return SECRETS.hide(_VARIABLE.sub(_without, line))
+
+
+def _without(match: re.Match[str]) -> str:
+    return f"{match['name']}={MASK}" if is_secret(match["name"], match["value"].strip("\"'")) else match[0]

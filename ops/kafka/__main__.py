@@ -19,6 +19,7 @@ from ops.core.brokers import Brokers
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
 from ops.core.leaving import leave
+from ops.core.masking import SECRETS
 from ops.core.serving import serve, write
 from ops.core.verdict import Judgement, Verdict
 
@@ -75,7 +76,7 @@ def _respond(line: str, _: bytes) -> int:
 
 
 def _refuse(error: OpsError) -> int:
-    _send(Answer(error=str(error), exit_code=int(error.exit_code)).encode())
+    _send(Answer(error=SECRETS.hide(str(error)), exit_code=int(error.exit_code)).encode())
     return int(error.exit_code)
 
 

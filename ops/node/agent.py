@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ops.core import envfile
+from ops.core.envfile import EnvFileError
 from ops.core.errors import LockHeldError, OpsError
+from ops.core.masking import SECRETS
 from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
 from ops.node import inspection, superfluous
 from ops.node.managers import manager_of
@@ -33,6 +37,7 @@ def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> R
     names = [spec.name for spec in request.processes]
     if len(set(names)) != len(names):
         return Response((), error=f"the request names a process twice: {', '.join(names)}")
+    _learn_secrets(request, emit)
     try:
         _admit(request, emit)
         return _carry_out(request, emit, payload)
@@ -93,6 +98,23 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Respons
 
         return Response((), described=describe(request.processes[0], request.lines))
     raise OpsError(f"nobody here does {request.verb}")
+
+
+def _learn_secrets(request: Request, emit: Emit) -> None:
+    """Learn what no answer, event or record may have in it: the request's own secrets, and those of the env files."""
+
+    def say(text: str) -> None:
+        if request.verb not in ASKING:
+            emit(Event("", "warning", text))
+
+    for spec in request.processes:
+        SECRETS.learn((spec.env, spec.command))
+    for path in {spec.env_file for spec in request.processes} - {""}:
+        with suppress(EnvFileError):  # whoever needs it says so
+            envfile.read(Path(path), say)
+    if request.deploy is not None:
+        SECRETS.learn((request.deploy.env, request.deploy.source, request.deploy.build))
+    SECRETS.spare((request.host, *(spec.name for spec in request.processes)))
 
 
 def _admit(request: Request, emit: Emit) -> None:

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from ops.core.lease import Fence
+from ops.core.masking import SECRETS
+from ops.core.plain import cell
 from ops.core.release import DeployCall
 
 REVISIONS = "revisions.log"
@@ -23,7 +25,7 @@ def revision_line(call: DeployCall) -> str:
 
 def log_revision(root: Path, line: str) -> None:
     """Add a line to revisions.log."""
-    _append(root / REVISIONS, line)
+    _append(root / REVISIONS, cell(line))
 
 
 def note(shared: Path, call: DeployCall, fence: Fence | None, took_seconds: float, trouble: str) -> None:
@@ -41,7 +43,7 @@ def note(shared: Path, call: DeployCall, fence: Fence | None, took_seconds: floa
         **({"error": trouble.splitlines()[0]} if trouble else {}),
     }
     try:
-        _append(shared / AUDIT, json.dumps(record))
+        _append(shared / AUDIT, json.dumps(SECRETS.hidden(record)))
     except OSError:
         return
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.release import ARTIFACT_FILE, Artifact
+from ops.core.repository import repository_of
 from ops.node import extraction
 from ops.node.payload import Payload, Upload
 from ops.node.streaming import Run
@@ -97,20 +98,24 @@ def mirror(source: str, root: Path, seconds: float, tell: Tell, run: Run) -> Non
     """
     deadline, repo = Deadline(seconds), root / "repo"
     began = time.monotonic()
+    there = repository_of(source)
+    environment = {**_environment(), **there.environment}
     if (repo / "HEAD").is_file():
         # by the address, whatever remote the mirror was made with
-        argv = _git(root, "fetch", "--quiet", "--prune", "--end-of-options", source, "+refs/*:refs/*")
-        fetched = run(argv, deadline.remaining, env=_environment())
+        words = ("fetch", "--quiet", "--prune", "--end-of-options", there.address, "+refs/*:refs/*")
+        fetched = run(_git(root, *there.options, *words), deadline.remaining, env=environment)
         if fetched.code == 0:
+            # what an earlier version, or Capistrano, has left there may have the password
+            run(_git(root, "config", "remote.origin.url", there.address), deadline.remaining, env=_environment())
             tell("mirror", f"updated in {time.monotonic() - began:.1f} s")
             return
         tell("mirror", f"could not be updated ({fetched.lines[-1] if fetched.lines else fetched.code}), made anew")
     fresh = root / ".repo"
     shutil.rmtree(fresh, ignore_errors=True)
-    argv = ["git", "clone", "--quiet", "--mirror", "--", source, str(fresh)]
+    argv = ["git", *there.options, "clone", "--quiet", "--mirror", "--", there.address, str(fresh)]
     try:
-        run(argv, deadline.remaining, env=_environment()).require(
-            "the repository cannot be cloned", hint=f"on the host, as this user: git ls-remote {source}"
+        run(argv, deadline.remaining, env=environment).require(
+            "the repository cannot be cloned", hint=f"on the host, as this user: git ls-remote {there.address}"
         )
         shutil.rmtree(repo, ignore_errors=True)
         with suppress(FileNotFoundError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ops.core.plain import cell
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -33,7 +35,8 @@ class Columns:
         least : what must stay of a column as long as anything else can go.
         """
         widths = {
-            index: max(len(self.headings[index]), *(len(row[index]) for row in rows), 0) for index in sorted(shown)
+            index: max(len(self.headings[index]), *(len(cell(row[index])) for row in rows), 0)
+            for index in sorted(shown)
         }
         shrinks = [(name, max(number, least.get(name, 0))) for name, number in self.shrinks]
         for name, number in (*shrinks, *((name, 0) for name in least)) if width is not None else ():
@@ -51,7 +54,8 @@ class Columns:
         """Give one line of the table."""
         parts = []
         for index, width in widths.items():
-            text = cells[index] if len(cells[index]) <= width else f"{cells[index][: width - 1]}…"
+            whole = cell(cells[index])
+            text = whole if len(whole) <= width else f"{whole[: width - 1]}…"
             parts.append(text.rjust(width) if self.headings[index] in self.right else text.ljust(width))
         return " ".join(parts).rstrip()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from ops.core.pipeline import as_data
+from ops.core.guarded import write_json
+from ops.core.plain import lines_of
 from ops.core.protocol import Event
 from ops.core.release import Release
 from ops.core.telling import (
@@ -26,6 +26,7 @@ from ops.core.telling import (
     as_json,
 )
 from ops.render.columns import Columns
+from ops.render.console import console_of
 from ops.render.progress import Progress
 from ops.render.streams import is_terminal
 
@@ -90,7 +91,8 @@ class ConsoleNarrator:
         if result.exit_code:
             self._progress.trouble(result.message)
         else:
-            self._output.write(f"{result.message}, after {result.seconds:.1f} s\n")
+            first, *rest = lines_of(result.message)
+            self._output.write("\n".join([f"{first}, after {result.seconds:.1f} s", *rest]) + "\n")
         self._output.flush()
 
 
@@ -105,7 +107,7 @@ class JSONNarrator:
         """Write it; from any thread."""
         with self._lock:
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._output.write(as_data(json.dumps({"at": at, **as_json(event)})) + "\n")
+            write_json(self._output, {"at": at, **as_json(event)})
             self._output.flush()
 
 
@@ -120,13 +122,12 @@ class _Bar:
 
     def show(self, event: Uploaded) -> None:
         """Move it on."""
-        from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
         self._sent[event.host] = event.sent
         if self._live is None:
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._live = Progress(*columns, console=Console(file=self._stream), transient=True)
+            self._live = Progress(*columns, console=console_of(self._stream), transient=True)
             self._task = self._live.add_task("uploading")
             self._live.start()
         total, sent = event.size * len(self._sent), sum(self._sent.values())

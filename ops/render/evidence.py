@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.evidence import Evidence, Outcome, PhaseKind, SlotEvidence
+from ops.core.plain import cell, lines_of
 from ops.core.stalls import GroupEvidence, PartitionEvidence
+from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -57,9 +59,7 @@ def totals(evidence: Evidence) -> list[tuple[str, str]]:
 def print_summary(evidence: Evidence, stream: TextIO) -> None:
     """Print it: a table with colours on a terminal, aligned plain lines elsewhere."""
     if is_terminal(stream):
-        from rich.console import Console
-
-        Console(file=stream, highlight=False).print(table(evidence))
+        console_of(stream).print(table(evidence))
         return
     for line in plain_lines(evidence):
         stream.write(f"{line}\n")
@@ -70,7 +70,7 @@ def plain_lines(evidence: Evidence) -> list[str]:
     """Give it as aligned lines."""
     facts = totals(evidence)
     width = max(len(name) for name, _ in facts)
-    lines = [*(f"{name.ljust(width)}  {text}" for name, text in facts), *remarks(evidence)]
+    lines = [*(f"{name.ljust(width)}  {cell(text)}" for name, text in facts), *remarks(evidence)]
     for headings, rows in grids(evidence):
         lines += ["", *aligned(headings, rows, _LEFT)]
     return [*lines, *_rest(evidence, stalled(evidence))]
@@ -87,30 +87,27 @@ def table(evidence: Evidence) -> RenderableType:
     """Give it for a rich console."""
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text
 
     facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for name, text in totals(evidence):
-        facts.add_row(
-            Text(name, style="bright_black"), Text(text, style="red" if name in ("outcome", "forced") else "bold")
-        )
+        facts.add_row(text_of(name, "bright_black"), text_of(text, "red" if name in ("outcome", "forced") else "bold"))
 
     def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], bad: Sequence[bool]) -> Table:
         made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in headings:
             made.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
         for row, wrong in zip(rows, bad, strict=True):
-            made.add_row(*(Text(cell, style="red" if wrong else "") for cell in row))
+            made.add_row(*(text_of(one, "red" if wrong else "") for one in row))
         return made
 
     shown = stalled(evidence)
-    parts: list[RenderableType] = [facts, *(Text(line, style="yellow") for line in remarks(evidence)), Text()]
+    parts: list[RenderableType] = [facts, *(text_of(line, "yellow") for line in remarks(evidence)), text_of("")]
     slots = evidence.slots
     parts.append(grid(_SLOTS, [_slot_cells(slot) for slot in slots], [not slot.ok for slot in slots]))
     if shown:
         bad = [evidence.too_long(one) for one in shown]
-        parts += [Text(), grid(_STALLS, [_stall_cells(one) for one in shown], bad)]
-        parts += [Text(line, style="bright_black") for line in _rest(evidence, shown)]
+        parts += [text_of(""), grid(_STALLS, [_stall_cells(one) for one in shown], bad)]
+        parts += [text_of(line, "bright_black") for line in _rest(evidence, shown)]
     return Group(*parts)
 
 
@@ -133,7 +130,7 @@ def remarks(evidence: Evidence) -> list[str]:
         if one.verdict != "passed"
     ]
     lines += [f"{one.name}, overruled: {reason}" for one in evidence.verdicts for reason in one.overruled]
-    return [part for line in [*lines, *evidence.notes] for part in line.splitlines()]
+    return [part for line in [*lines, *evidence.notes] for part in lines_of(line)]
 
 
 def _rebalances(groups: Sequence[GroupEvidence]) -> str:
@@ -183,7 +180,7 @@ def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Collec
     ----------
     left : headings of the columns that hold words; numbers stand at the right.
     """
-    cells = [headings, *rows]
+    cells = [headings, *([cell(text) for text in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from ops.core.checkup import Finding
+from ops.core.plain import cell
+from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
 _HEADINGS = ("HOST", "FINDING", "MEND")
@@ -22,12 +24,9 @@ def print_findings(findings: Sequence[Finding], stream: TextIO) -> None:
     if width is None:
         stream.write("".join(f"{line}\n" for line in lines))
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=stream, highlight=False)
+    console = console_of(stream)
     for index, line in enumerate(lines):
-        console.print(Text(line, style="bold" if index == 0 else ""), soft_wrap=True)
+        console.print(text_of(line, "bold" if index == 0 else ""), soft_wrap=True)
 
 
 def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
@@ -37,7 +36,7 @@ def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
     ----------
     width : None for as wide as needed.
     """
-    rows = [(one.host or "-", " ".join(one.text.split()), one.mend) for one in findings]
+    rows = [(cell(one.host or "-"), cell(" ".join(one.text.split())), cell(one.mend)) for one in findings]
     first = max(len(host) for host, _, _ in (_HEADINGS, *rows))
     last = max(len(mend) for _, _, mend in (_HEADINGS, *rows))
     room = None if width is None else width - first - last - 2 * len(_GAP)

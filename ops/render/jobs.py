@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from ops.core.plain import cell
 from ops.render.columns import Columns
+from ops.render.console import console_of
 from ops.render.streams import is_terminal
 
 _HEADINGS = ("WORKER", "JOBS", "OLDEST")
@@ -27,7 +29,7 @@ def queue_lines(queue: dict[str, Any], running: int | None) -> list[str]:
     jobs = queue["jobs"]
     at_work = "" if running is None else f", {running} of them running on this host"
     since = f", the oldest for {age(queue['oldest_seconds'])}" if jobs else ""
-    lines = [f"{queue['topic']}: {jobs} job{'' if jobs == 1 else 's'} unfinished{at_work}{since}"]
+    lines = [f"{cell(queue['topic'])}: {jobs} job{'' if jobs == 1 else 's'} unfinished{at_work}{since}"]
     if queue["read"] < jobs:
         lines.append(f"by worker, of the first {queue['read']} that were read:")
     rows = [_HEADINGS, *((one["worker"], str(one["jobs"]), age(one["oldest_seconds"])) for one in queue["workers"])]
@@ -61,10 +63,9 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
                 stream.write(f"{text()}\n")
                 stream.flush()
                 time.sleep(EVERY_SECONDS)
-        from rich.console import Console
         from rich.live import Live
 
-        with Live(text(), console=Console(file=stream, highlight=False), auto_refresh=False) as live:
+        with Live(text(), console=console_of(stream), auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY_SECONDS)
                 live.update(text(), refresh=True)

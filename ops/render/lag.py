@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ops.core.lag import LagRow
 from ops.render.columns import Columns
+from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ UNKNOWN = "?"
 def print_lag(rows: Sequence[LagRow], stream: TextIO) -> None:
     """Print the table once."""
     if is_terminal(stream):
-        from rich.console import Console
-
-        Console(file=stream, highlight=False).print(lag_table(rows))
+        console_of(stream).print(lag_table(rows))
         return
     stream.write("".join(f"{line}\n" for line in lag_lines(rows)))
     stream.flush()
@@ -46,10 +45,9 @@ def show_live_lag(look: Callable[[], Sequence[LagRow]], stream: TextIO) -> None:
             while True:
                 print_lag(look(), stream)
                 time.sleep(EVERY_SECONDS)
-        from rich.console import Console
         from rich.live import Live
 
-        with Live(lag_table(look()), console=Console(file=stream, highlight=False), auto_refresh=False) as live:
+        with Live(lag_table(look()), console=console_of(stream), auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY_SECONDS)
                 live.update(lag_table(look()), refresh=True)
@@ -74,14 +72,12 @@ class _Table:
     rows: tuple[LagRow, ...]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.text import Text
-
         rows = _cells(self.rows)
         widths = _COLUMNS.fit([cells for _, cells in rows], options.max_width, range(len(_HEADINGS)), {})
-        yield Text(_COLUMNS.line(_HEADINGS, widths), style="bold", no_wrap=True, overflow="ellipsis")
+        yield text_of(_COLUMNS.line(_HEADINGS, widths), "bold", no_wrap=True, overflow="ellipsis")
         begin, width = _COLUMNS.begin("LAG", widths), widths[_HEADINGS.index("LAG")]
         for row, cells in rows:
-            line = Text(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
+            line = text_of(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
             line.stylize(
                 "magenta" if row.unknown or row.lag is None else "yellow" if row.lag else "", begin, begin + width
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ops.core.plain import cell
 from ops.render.jobs import age
 
 _CUT = 100
@@ -19,19 +20,14 @@ def letter_lines(letters: Sequence[dict[str, Any]], now: float) -> list[str]:
         lines.append(f"{one['name']}  {age(now - one['at'])} ago, {tries}, from {where}: {one['reason']}")
         content = one["omitted"] or one["value"]
         lines.append(f"    {_cut(one['key'])}: {_cut(content)}" if one["key"] else f"    {_cut(content)}")
-    return [_plain(line) for line in lines]
+    return [cell(line) for line in lines]
 
 
 def kept_lines(kept: Sequence[tuple[str, str]]) -> list[str]:
     """Give the letters that could not be sent again as lines, each with the reason."""
-    return [_plain(f"{name} stays: {why}") for name, why in kept]
+    return [cell(f"{name} stays: {why}") for name, why in kept]
 
 
 def _cut(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _CUT else f"{line[:_CUT]}..."
-
-
-def _plain(line: str) -> str:
-    """Give a line that steers no terminal."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
+from ops.render.console import console_of
 from ops.render.processes import HostRows, print_processes, table
 from ops.render.streams import is_terminal
 
@@ -19,10 +20,9 @@ def show_live(look: Callable[[], Iterable[HostRows]], stream: TextIO) -> None:
             while True:
                 print_processes(look(), stream)
                 time.sleep(EVERY_SECONDS)
-        from rich.console import Console
         from rich.live import Live
 
-        with Live(table(tuple(look())), console=Console(file=stream, highlight=False), auto_refresh=False) as live:
+        with Live(table(tuple(look())), console=console_of(stream), auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY_SECONDS)
                 live.update(table(tuple(look())), refresh=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
+from ops.core.plain import cell, shown
+from ops.render.console import console_of
 from ops.render.streams import is_terminal
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -24,14 +26,12 @@ class LogLines:
         self._colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
         self._console = None
         if is_terminal(stream):
-            from rich.console import Console
-
-            self._console = Console(file=stream, highlight=False)
+            self._console = console_of(stream)
 
     def write(self, host: str, process: str, line: str) -> None:
         """Write one line at once."""
-        prefix = f"{host} {process}".ljust(self._width) + " | "
-        plain = "".join(one if one.isprintable() or one == "\t" else "�" for one in line)  # no log steers a terminal
+        prefix = cell(f"{host} {process}").ljust(self._width) + " | "
+        plain = shown(line).replace("\n", " ")  # tabs stay: an application's own columns
         if self._console is None:
             self._stream.write(f"{prefix}{plain}\n")
             self._stream.flush()

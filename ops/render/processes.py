@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ops.core.plain import cell, lines_of
 from ops.core.protocol import ProcessReport
 from ops.core.sight import Row
 from ops.core.states import ALIVE, State
 from ops.render.columns import Columns
+from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -57,16 +59,14 @@ class HostRows:
     @classmethod
     def below(cls, lines: Iterable[str]) -> HostRows:
         """Give what is shown below the table and concerns no host."""
-        return cls("", (), "\n".join(lines))
+        return cls("", (), "\n".join(line for one in lines for line in lines_of(one)))
 
 
 def print_processes(hosts: Iterable[HostRows], stream: TextIO) -> None:
     """Print the table, and below it what is remarkable."""
     hosts = tuple(hosts)
     if is_terminal(stream):
-        from rich.console import Console
-
-        Console(file=stream, highlight=False).print(table(hosts))
+        console_of(stream).print(table(hosts))
         return
     for line in plain_lines(hosts):
         stream.write(f"{line}\n")
@@ -83,23 +83,21 @@ class _Table:
     hosts: tuple[HostRows, ...]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.text import Text
-
         columns, rows = _columns(self.hosts)
         least = {"NOTES": _zombies_width(self.hosts)}
         widths = _COLUMNS.fit([cells for _, cells in rows], options.max_width, columns, least)
-        yield Text(_COLUMNS.line(_HEADINGS, widths), style="bold", no_wrap=True, overflow="ellipsis")
+        yield text_of(_COLUMNS.line(_HEADINGS, widths), "bold", no_wrap=True, overflow="ellipsis")
         begin, noted = _COLUMNS.begin("STATE", widths), _COLUMNS.begin("NOTES", widths)
         found = {(host.host, name): len(zombies(row)) for host in self.hosts for name, row in host.rows.items()}
         name = ""
         for report, cells in rows:
             name = cells[0] or name
-            line = Text(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
+            line = text_of(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
             line.stylize(STYLES[report.state], begin, begin + len(report.state))
             line.stylize("bold red", noted, noted + found.get((name, report.name), 0))
             yield line
         for remark in remarks(self.hosts):
-            yield Text(remark, style="yellow")
+            yield text_of(remark, "yellow")
 
 
 def plain_lines(hosts: Sequence[HostRows]) -> list[str]:
@@ -115,11 +113,19 @@ def remarks(hosts: Sequence[HostRows]) -> list[str]:
     lines = []
     for host in hosts:
         for one in host.processes:
-            lines += [f"{host.host} {one.name}: {one.message}"] * bool(one.message)
+            if one.message:
+                lines += lines_of(f"{host.host} {one.name}: {one.message}")
             if one.state is State.CRASH_LOOPING:
-                lines += [f"  | {line}" for line in one.log[-_LOG_LINES:]]
-        lines += host.trouble.splitlines()
+                lines += [f"  | {cell(line)}" for line in one.log[-_LOG_LINES:]]
+        lines += _troubles(host)
     return lines
+
+
+def _troubles(host: HostRows) -> list[str]:
+    """Give the lines of what went wrong with a host; those that concern no host are several texts."""
+    if host.host:
+        return lines_of(host.trouble) if host.trouble else []
+    return [cell(line) for line in host.trouble.split("\n")] if host.trouble else []
 
 
 def seconds_text(seconds: float) -> str:

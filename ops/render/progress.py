@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from ops.core.plain import cell, lines_of
 from ops.core.protocol import Event, ProcessReport
+from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
 _STYLES = {"ready": "green", "ended": "green", "failed": "bold red", "killed": "yellow"}
@@ -35,27 +37,24 @@ class Progress:
         self._write(f"{host} {report.name}: {report.message or report.state}", "" if report.ok else "bold red")
         if lines and not report.ok:
             for line in report.log:
-                self._plain(f"  | {line}")
+                self._plain(f"  | {cell(line)}")
 
     def trouble(self, text: str) -> None:
         """Write what kept a host from answering."""
-        first, *rest = text.splitlines() or [""]
-        self._write(first, "bold red")
-        for line in rest:
-            self._plain(line)
+        self._write(text, "bold red")
 
     def say(self, text: str) -> None:
         """Write a remark."""
         self._write(text)
 
     def _write(self, text: str, style: str = "") -> None:
-        if not self._colours:
-            self._plain(f"{time.strftime('%H:%M:%S', time.localtime(self._clock()))} {text}")
-            return
-        from rich.console import Console
-        from rich.text import Text
-
-        Console(file=self._stream, highlight=False).print(Text(text, style=style), soft_wrap=True)
+        first, *rest = lines_of(text)
+        if self._colours:
+            console_of(self._stream).print(text_of(first, style), soft_wrap=True)
+        else:
+            self._plain(f"{time.strftime('%H:%M:%S', time.localtime(self._clock()))} {first}")
+        for line in rest:
+            self._plain(line)
 
     def _plain(self, text: str) -> None:
         self._stream.write(f"{text}\n")

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from ops.core.errors import ExitCode
 from ops.core.evidence import Evidence
+from ops.core.plain import cell
 from ops.core.telling import HostRelease, Result
 from ops.render.evidence import grids, remarks, seconds_of, totals
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#|!~@])")
+_LINK = re.compile(r"\b(https?|ftp|mailto|www)([:.])", re.IGNORECASE)  # GitHub makes links of bare addresses
 _LINES = 20
 
 
@@ -66,8 +68,9 @@ def _evidence(evidence: Evidence | None, picture: str) -> list[str]:
         return []
     parts = ["### Rollout", _facts(totals(evidence)), *_quoted(remarks(evidence))]
     parts += [_table([name.lower() for name in headings], rows) for headings, rows in grids(evidence)]
-    where = f"Kept as `{evidence.name}`: `fab {evidence.stage} karafka.history --rollout {evidence.name}`."
-    parts.append(f"{where} Picture: `{picture}`." if picture else where)
+    name, stage = _code(evidence.name), _code(evidence.stage)
+    where = f"Kept as `{name}`: `fab {stage} karafka.history --rollout {name}`."
+    parts.append(f"{where} Picture: `{_code(picture)}`." if picture else where)
     return parts
 
 
@@ -76,7 +79,7 @@ def _facts(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *([_text(cell) for cell in row] for row in rows)]
+    lines = [headings, ["---"] * len(headings), *([_text(one) for one in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -84,13 +87,19 @@ def _quoted(lines: Sequence[str]) -> list[str]:
     """Give lines as they are, in a block of their own; the last ones of very many."""
     if not lines:
         return []
+    lines = [cell(line) for line in lines]
     fence = "`" * max(3, 1 + max(len(run) for line in lines for run in re.findall("`+", line) or [""]))
     return ["\n".join((f"{fence}text", *lines[-_LINES:], fence))]
 
 
 def _text(text: str) -> str:
     """Give a text as a cell: what would be markup, a link or a mention in it is text."""
-    return _ACTIVE.sub(r"\\\1", " ".join(text.split())) or " "
+    return _LINK.sub(r"\1\\\2", _ACTIVE.sub(r"\\\1", cell(" ".join(text.split())))) or " "
+
+
+def _code(text: str) -> str:
+    """Give a text that stands between backticks."""
+    return cell(text).replace("`", "'")
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape, quoteattr
 
+from ops.core.plain import shown
+
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 
 
@@ -14,11 +16,12 @@ def clean(text: str) -> str:
 
 
 def _held(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", shown(text))
 
 
 def shorten(text: str, characters: int) -> str:
     """Cut a text in the middle where it is too long: both its ends tell names apart."""
+    text = shown(text)  # before it is cut: half a secret would not be known any more
     if len(text) <= characters:
         return text
     head = (characters - 1) // 2

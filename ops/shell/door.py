@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from invoke.tasks import Task, task
 
 from ops.core.errors import OpsError, UsageError
 from ops.core.guarded import guarded_output
+from ops.core.masking import SECRETS
 from ops.core.needs import extras_named
 from ops.core.pipeline import error_text
+from ops.core.plain import shown
 
+_VARIABLES = ("KARAFKA_", "FABRIC_KARAFKA_", "INVOKE_KARAFKA_")
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -34,6 +38,7 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
         def guarded(context: Context, *arguments: Any, **named: Any) -> None:
             try:
                 with guarded_output(), extras_named():
+                    _learn_secrets(context)
                     refuse_missing_file(context)
                     code = body(context, *arguments, **named)
                     sys.stdout.flush()
@@ -44,6 +49,11 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
             except BrokenPipeError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # our reader went away: no more to say
                 raise Exit(code=0) from None
+            except Exception as error:
+                if type(error).__module__.startswith("invoke."):  # it has words of its own for these
+                    raise
+                sys.stderr.write(shown(traceback.format_exc()))
+                raise Exit(code=1) from None
             if code:
                 raise Exit(code=int(code))
 
@@ -51,6 +61,14 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
         return made
 
     return decorate
+
+
+def _learn_secrets(context: Context) -> None:
+    """Learn what must not be shown before anything is said: of our variables, and of Fabric's own settings."""
+    SECRETS.learn({name: os.environ[name] for name in os.environ if name.startswith(_VARIABLES)})
+    for section in ("connect_kwargs", "sudo"):
+        found = context.config.get(section)
+        SECRETS.learn({key: found[key] for key in found} if isinstance(found, Mapping) else None)
 
 
 def as_exit(error: OpsError) -> Exit:

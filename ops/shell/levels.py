@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import SettingsError
+from ops.core.masking import SECRETS
 
 SUFFIXES = ("yaml", "yml", "json")
 _DEEPEST = 50  # mappings within each other: Invoke goes down by calls within calls
@@ -46,6 +47,7 @@ class Levels:
         found = _read(path)
         if found is None:
             return None
+        SECRETS.learn(found)
         if not isinstance(found, Mapping):
             raise SettingsError(f"expected a mapping, got {str(found)[:40]!r}", where=str(path))
         try:
@@ -134,8 +136,17 @@ def _read(path: Path) -> Any:
         text = path.read_text()
         return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
-        said = " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
-        raise SettingsError(said or type(error).__name__, where=str(path)) from None
+        raise SettingsError(_said(error) or type(error).__name__, where=str(path)) from None
+
+
+def _said(error: Exception) -> str:
+    """Return what was wrong and where, without the line itself: it may have a secret."""
+    said = [getattr(error, name, None) for name in ("context", "context_mark", "problem", "problem_mark")]
+    if not any(said):
+        return " ".join(str(error).split())
+    return ", ".join(
+        one if isinstance(one, str) else f"line {one.line + 1}, column {one.column + 1}" for one in said if one
+    )
 
 
 def _text_keys() -> Any:

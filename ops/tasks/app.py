@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json as jsons
 import os
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def routes(context: Context, app: str = "", json: bool = False) -> None:
 
     rows = route_rows(_apps(context, [app] if app else [])[0])
     if json:
-        print(jsons.dumps(rows, indent=2))
+        print_json(rows)
         return
     for row in rows:
         print(row.pop("topic"))
@@ -64,7 +64,7 @@ def info(context: Context, app: str = "", json: bool = False) -> None:
 
     found = facts(_apps(context, [app] if app else [])[0])
     if json:
-        print(jsons.dumps(found, indent=2))
+        print_json(found)
         return
     for key, value in found.items():
         print(f"{key + ':':<14}{value}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import INTERRUPTED, command
 
 if TYPE_CHECKING:
@@ -103,10 +104,6 @@ def _show(found: Place, response: Response, *, as_json: bool, survey: Survey | N
     from ops.render.processes import print_processes
 
     if as_json:
-        import json
-
-        from ops.core.pipeline import as_data
-
         processes = [asdict(one) for one in (*response.processes, *response.others)]
         extra = {}
         if survey is not None:
@@ -115,7 +112,7 @@ def _show(found: Place, response: Response, *, as_json: bool, survey: Survey | N
             processes = [with_row(survey, found.host, one) for one in processes]
             extra = remarks_data(survey)
         data = {"stage": found.settings.stage, "host": found.host, **extra, "processes": processes}
-        print(as_data(json.dumps(data, indent=2)))
+        print_json(data)
         return
     print_processes(_rows(found, response) if survey is None else _joined(found, response, survey), sys.stdout)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def show(context: Context, app: str = "", json: bool = False, watch: bool = Fals
         queue, running = look.look().as_json(), _running(context, route.group)
     finally:
         look.close()
-    print(jsons.dumps({**queue, "running": running}, indent=2) if json else "\n".join(queue_lines(queue, running)))
+    print_json({**queue, "running": running}) if json else print("\n".join(queue_lines(queue, running)))
     return 0
 
 

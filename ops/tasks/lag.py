@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def lag(context: Context, group: str = "", app: str = "", json: bool = False, wa
             return 0
         groups = look()
     if json:
-        import json as jsons
-
-        print(jsons.dumps(lag_data(groups), indent=2))
+        print_json(lag_data(groups))
     else:
         from ops.render.lag import print_lag
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import os
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def dead(
         letters = sorted((letter for box in boxes for letter in box.all()), key=lambda one: one.at)
         if not replay and not discard:
             found = [letter.as_json() for letter in letters]
-            print(jsons.dumps(found, indent=2) if json else "\n".join(letter_lines(found, time.time())))
+            print_json(found) if json else print("\n".join(letter_lines(found, time.time())))
             return 0
         names = _names(replay or discard or "", {letter.name for letter in letters})
         if replay:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.core.needs import require_linux
 from ops.shell.door import command
 
@@ -26,7 +26,7 @@ def up(_context: Context, hosts: int = 3, processes: int = 2, dir: str = ".sandb
 
     found = sandbox.up(Path(dir), hosts, processes)
     if json:
-        print(jsons.dumps(found.data()))
+        print_json(found.data(), indent=None)
         return
     print(
         f"{'up' if found.began else 'already up'}: Kafka {found.bootstrap}, {len(found.hosts)} hosts ({found.server})"
@@ -42,7 +42,7 @@ def status(_context: Context, dir: str = ".sandbox", json: bool = False) -> int:
 
     found = sandbox.status(Path(dir))
     if json:
-        print(jsons.dumps(found.data()))
+        print_json(found.data(), indent=None)
     else:
         _show(found)
     return 0 if found.up else 1 if found.parts else 3

@@ -170,9 +170,11 @@ def store(evidence: Evidence, keeper: LeaseHost, trouble: Callable[[str], None])
     """Keep the evidence beside the lease; that it cannot be kept changes nothing about what was done."""
     from ops.core.errors import OpsError
     from ops.core.history import HistoryAction, HistoryCall
+    from ops.core.masking import SECRETS
     from ops.render.timeline import timeline
 
-    call = HistoryCall(HistoryAction.STORE, evidence.name, evidence.as_json(), timeline(evidence))
+    kept = SECRETS.hidden(evidence.as_json())
+    call = HistoryCall(HistoryAction.STORE, evidence.name, kept, timeline(evidence))
     try:
         keeper.history(call)
     except OpsError as error:

@@ -6,6 +6,7 @@ import sys
 
 from invoke.context import Context
 
+from ops.core.guarded import print_json
 from ops.shell.door import command
 
 Text = str | None
@@ -29,7 +30,6 @@ def setup(
     json: bool = False,
 ) -> int:
     """Make folders and the tool's own venv on each host: this version."""
-    import json as encoding
     from pathlib import Path
 
     from ops.fleet import setup as recipe
@@ -51,7 +51,7 @@ def setup(
             {"host": each.host, "ok": each.error is None, "message": str(each.error) if each.error else each.message}
             for each in outcomes
         ]
-        print(encoding.dumps({"stage": settings.stage, "hosts": found}, indent=2))
+        print_json({"stage": settings.stage, "hosts": found})
     else:
         for each in outcomes:
             print(f"{each.host}: {'failed' if each.error else each.message}")

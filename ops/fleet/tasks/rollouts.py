@@ -28,6 +28,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     from ops.fleet.tasks.showing import print_json
     from ops.render.evidence import print_summary
     from ops.render.history import print_history
+    from ops.render.timeline import timeline
 
     if picture is not None and rollout is None:
         raise UsageError("of which rollout?", where="--picture", hint="add --rollout last")
@@ -45,8 +46,9 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
         raise OpsError(found.message, where=keeper.target.name, hint="fab karafka.history lists them")
     if picture is not None:
         path = Path(picture).expanduser()
+        drawn = timeline(Evidence.from_json(found.evidence))  # here: the one that the host sends may be anything
         try:
-            path.write_text(found.picture)
+            path.write_text(drawn, encoding="utf-8")
         except OSError as error:
             raise OpsError(error.strerror or str(error), where=str(path)) from None
     print_json(found.evidence) if json else print_summary(Evidence.from_json(found.evidence), sys.stdout)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ops.core.guarded import print_json
+
+__all__ = ["Narrator", "Silent", "outcomes", "print_json", "print_plan", "rows", "settled_rows", "survey_rows"]
 
 if TYPE_CHECKING:
     from ops.core.protocol import Event
@@ -104,12 +107,3 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
     from ops.fleet import preview
 
     print_json(preview.as_json(plan)) if as_json else print("\n".join(preview.lines(plan)))
-
-
-def print_json(data: Any) -> None:
-    """Print JSON on standard output."""
-    import json
-
-    from ops.core.pipeline import as_data
-
-    sys.stdout.write(as_data(json.dumps(data, indent=2)) + "\n")

@@ -100,7 +100,7 @@ def test_what_hosts_say_is_text_in_the_summary() -> None:
     said = "<img src=x> @everyone ![a](http://b) | `c`\nd"
     text = change_summary("restart", "production", 1, [("web1", "karafka-0", said)], None, "")
     # Then all of it is escaped, on one line
-    row = r"| web1 | karafka-0 | \<img src=x\> \@everyone \!\[a\]\(http://b\) \| \`c\` d |"
+    row = r"| web1 | karafka-0 | \<img src=x\> \@everyone \!\[a\]\(http\://b\) \| \`c\` d |"
     assert row in text.splitlines()
 
 

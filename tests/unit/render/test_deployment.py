@@ -59,7 +59,7 @@ def test_without_a_terminal_there_is_a_line_with_the_time_for_each_event() -> No
         "@ host2: its clock is 40 s ahead",
         "@ deploy:updating failed after 1.2 s",
         "@ deploy:updating failed: no route",
-        "current was not touched",
+        "  current was not touched",
     ]
     # And the table is the only thing on standard output
     assert [line.split() for line in output.getvalue().splitlines()] == [

@@ -1,0 +1,229 @@
+"""Secrets out of all that is shown, by their values: whoever says them, and whatever the words around them.
+
+A value is secret when its name sounds like one, when it is the user or the password of a URL, or when it is assigned
+to such a name within another value. Settings, env files and the environment are learned from; `hide` takes out what
+was learned. Short values and common words stay: without them nothing could be read, and they tell nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+MASK = "********"
+_NAME = re.compile(
+    r"(?<!by)(?<!com)pass(?!enger|iv|thr|ed\b|ing|port)|pwd|secret|token|(?<!mon)(?<!tur)(?<!hoc)key(?!board|space|stone|word)"
+    r"|cred|dsn|jaas|auth(?!or(?!i[sz]))|private|webhook|cookie|salt|signature|conn(ection)?_?str"
+    r"|(^|[_.-])(pat|pin|otp|pw|sas|sig)($|[_.-])",
+    re.IGNORECASE,
+)
+_WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
+_ABOUT = re.compile(r"(file|path|dir|folder|location|sock|url|uri|endpoint)\Z", re.IGNORECASE)  # where it is, not it
+_ASSIGNED = re.compile(
+    r"(?P<name>[A-Za-z_][\w.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
+)
+_OPTION = re.compile(r"(?:^|\s)--?(?P<name>[A-Za-z][\w-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)")
+_URL = re.compile(
+    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?!\d{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}|[^\s/?#\"'<>]{0,1000})@"
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})\Z")
+_USER_ONLY = ("ssh", "sftp", "rsync", "scp")  # their part before the @ is a user: keys are elsewhere
+_TOKEN_FIRST = ("http", "https", "ftp", "ftps")  # there the user may be the token
+_LEAST = 4  # characters; what is shorter cannot be told from other text
+_ALONE = 8  # what is shorter than this is taken out only where it stands alone
+_DIGITS = 6
+_WORDS = """
+true false null none yes no on off enabled disabled default password passwort passwd secret token user username admin
+administrator root guest test tests testing example changeme local localhost dev develop development stage staging prod
+production main master postgres postgresql mysql mariadb redis kafka rabbitmq karafka service oauth oauth2 x-oauth-basic
+x-access-token x-token-auth gitlab-ci-token git plain scram-sha-256 scram-sha-512 running starting standby stopping
+stopped dead crash-looping unknown ready ended failed killed done whole bad updating removing current release revision
+branch host hosts process processes state lease fence start stop restart status deploy rollback check list resolve
+update build verify publish revert mark finish cleanup hook notify alive auto systemd supervisor pidfile worker server
+message error file value string bytes http https consumer group groups topic topics partition offset member
+"""
+_COMMON = frozenset(_WORDS.split())
+
+
+class Secrets:
+    """Values that are never to be shown."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._names: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._values)
+
+    def learn(self, data: Any, name: str = "") -> None:
+        """Learn the secrets in data: mappings, lists, texts and numbers, to any depth.
+
+        Parameters
+        ----------
+        name : what the data stands under.
+        """
+        before = len(self._values)
+        for value in _found(data, name, frozenset()):
+            self._add(value)
+        if len(self._values) != before:
+            self._pattern = None
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Let names stay that all output is made of (applications, hosts), should a secret be one of them."""
+        self._names.update(name.lower() for name in names)
+        self._pattern = None
+
+    def hide(self, text: str) -> str:
+        """Give a text without them, and without the secrets of any URL in it."""
+        if "://" in text:
+            text = _URL.sub(_without_userinfo, text)
+        if not self._values:
+            return text
+        if self._pattern is None:
+            self._pattern = self._compiled()
+        return self._pattern.sub(MASK, text)
+
+    def hidden(self, data: Any) -> Any:
+        """Give JSON data without them in its texts; numbers and keys stay."""
+        if isinstance(data, dict):
+            return {key: self.hidden(value) for key, value in data.items()}
+        if isinstance(data, (list, tuple)):
+            return [self.hidden(value) for value in data]
+        return self.hide(data) if isinstance(data, str) else data
+
+    def _add(self, value: str) -> None:
+        self._values.add(value)
+        lines = value.splitlines()
+        if len(lines) > 1:  # it may be shown line by line; the first one of a key in PEM tells only what follows
+            self._values.update(line.strip() for line in lines if len(line.strip()) >= _ALONE and "-----" not in line)
+
+    def _compiled(self) -> re.Pattern[str]:
+        forms = {form for value in self._values if self._is_telling(value) for form in _forms(value)}
+        forms = {form for form in forms if len(form) >= _LEAST}
+        if not forms:
+            return re.compile(r"(?!)")
+        return re.compile("|".join(_bounded(form) for form in sorted(forms, key=len, reverse=True)))
+
+    def _is_telling(self, value: str) -> bool:
+        value = value.strip()
+        if len(value) < _LEAST or value.lower() in _COMMON or value.lower() in self._names:
+            return False
+        return len(value) >= _DIGITS if value.isdigit() else len(set(value)) > 1
+
+
+SECRETS = Secrets()
+"""What this process knows of."""
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a name is one of a secret's: DB_PASS, API_KEY, SENTRY_DSN."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return bool(_NAME.search(words)) and words.upper() not in _WORKING_FOLDER
+
+
+def is_secret(name: str, value: Any) -> bool:
+    """Whether what stands under a name is a secret, and not a switch or a place (`SSL_KEY_FILE: /etc/...`)."""
+    if value is None or isinstance(value, bool) or not sounds_secret(name):
+        return False
+    return not (isinstance(value, str) and _ABOUT.search(name) and _is_place(name, value))
+
+
+def _is_place(name: str, value: str) -> bool:
+    if value.startswith(("/", "./", "~/")):
+        return True
+    return "://" in value and "@" not in value and "?" not in value and "hook" not in name.lower()
+
+
+def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
+    if isinstance(data, (Mapping, list, tuple)):
+        if id(data) in above:  # YAML's anchors may make a mapping that contains itself
+            return
+        inside = above | {id(data)}
+        for key, value in data.items() if isinstance(data, Mapping) else ((name, value) for value in data):
+            yield from _found(value, str(key) if not sounds_secret(name) else f"{name}.{key}", inside)
+    elif is_secret(name, data):
+        yield str(data)
+    if isinstance(data, str):
+        yield from _inside(data)
+
+
+def _inside(text: str) -> Iterator[str]:
+    """Yield secrets within a text: of URLs, and what is assigned to a name that sounds like one."""
+    yield from _of_urls(text)
+    for match in (*_ASSIGNED.finditer(text), *_OPTION.finditer(text)):
+        found = match.groupdict()
+        value = next(one for one in (found.get("a"), found.get("b"), found["c"]) if one)
+        if is_secret(match["name"], value) and not value.startswith(("$", "//")):
+            yield value
+
+
+def _of_urls(text: str) -> Iterator[str]:
+    """Yield users and passwords, also where a password has characters that should have been encoded."""
+    before, *rests = text.split("://")
+    for rest in rests:
+        scheme = _SCHEME.search(before)
+        before = rest
+        rest = re.split(r"[\s\"'<>]", rest, maxsplit=1)[0][:2000]
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        if "@" not in authority and _is_host(authority):
+            continue
+        for at in [index for index, one in enumerate(rest) if one == "@"][:8]:
+            yield from _of_userinfo(scheme[1].lower() if scheme else "", rest[:at])
+
+
+def _of_userinfo(scheme: str, info: str) -> Iterator[str]:
+    user, colon, password = info.partition(":")
+    if password:
+        yield password
+        yield info
+    kind = scheme.rpartition("+")[2]
+    if kind in _USER_ONLY or not user:
+        return
+    if not colon or not password or password.lower() in _COMMON or (kind in _TOKEN_FIRST and _is_token(user)):
+        yield user
+
+
+def _is_token(user: str) -> bool:
+    return len(user) >= 16 and any(one.isdigit() for one in user)
+
+
+def _is_host(authority: str) -> bool:
+    name, colon, port = authority.partition(":")
+    return (not colon or port.isdigit()) and ("." in name or name == "localhost")
+
+
+def _without_userinfo(match: re.Match[str]) -> str:
+    found = _SCHEME.search(match.string, max(0, match.start() - 32), match.start())
+    kind = (found[1] if found else "").lower().rpartition("+")[2]
+    user, colon, _ = match["info"].partition(":")
+    if not colon and kind in _USER_ONLY:
+        return match[0]
+    shown = f"{user}:" if colon and kind not in _TOKEN_FIRST else ""
+    return f"://{shown}{MASK}@"
+
+
+def _forms(value: str) -> set[str]:
+    """Give a value as it may stand in other texts: encoded for URLs, escaped in JSON, in a shell, in units."""
+    import base64  # seldom needed: each costs an agent's start
+    import html
+    import json
+    from urllib.parse import quote, quote_plus, unquote
+
+    raw = value.encode(errors="surrogateescape")
+    encoded = {quote(raw, safe=""), quote(raw), quote_plus(raw), unquote(value)}
+    encoded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in encoded}
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    escaped |= {value.replace(one, one * 2) for one in "%$\\"} | {html.escape(value)}
+    escaped |= {value.replace("'", r"'\''"), value.replace("'", "'\"'\"'"), re.sub(r'(["\\$`])', r"\\\1", value)}
+    whole = {base64.b64encode(raw).decode()} if len(raw) >= _ALONE else set()
+    return {value, value.strip()} | encoded | escaped | whole
+
+
+def _bounded(form: str) -> str:
+    text = re.escape(form)
+    if len(form) >= _ALONE and not form.isdigit():
+        return text
+    return rf"(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])"

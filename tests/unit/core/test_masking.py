@@ -1,0 +1,209 @@
+"""Secrets are taken out of all texts by their values, and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ops.core import envfile, masking
+from ops.core.guarded import Guarded, write_json
+from ops.core.masking import MASK, Secrets, sounds_secret
+
+NAMES = (
+    *("DB_PASS", "DBPASS", "MYSQL_PWD", "PGPASS", "PGPASSWORD", "SENTRY_DSN", "KEY_PASSPHRASE", "SASL_JAAS_CONFIG"),
+    *(
+        "API_KEY",
+        "apiKey",
+        "GITHUB_TOKEN",
+        "GITHUB_PAT",
+        "AWS_SECRET_ACCESS_KEY",
+        "REDISCLI_AUTH",
+        "HTTP_AUTHORIZATION",
+    ),
+    *("SLACK_WEBHOOK", "SECRET_KEY_BASE", "PRIVATE_KEY", "DB_CREDENTIALS", "AZURE_CONNECTION_STRING", "passphrase"),
+)
+OTHERS = (
+    *(
+        "PWD",
+        "OLDPWD",
+        "GIT_AUTHOR_NAME",
+        "PATH",
+        "BYPASS_CACHE",
+        "PASSENGER_APP_ENV",
+        "KEYBOARD",
+        "KEYSPACE",
+        "COMPASS",
+    ),
+    *("HOST", "MONKEY", "PORT", "PATTERN", "PASSIVE"),
+)
+SECRET = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), min_size=12)
+
+
+def lowered(encoded: str) -> str:
+    return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Secrets:
+    """What this process knows, for this test alone."""
+    secrets = Secrets()
+    for module in ("ops.core.masking", "ops.core.plain", "ops.core.guarded", "ops.core.envfile"):
+        monkeypatch.setattr(f"{module}.SECRETS", secrets)
+    return secrets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_of_a_secret_is_known(name: str) -> None:
+    assert sounds_secret(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_name_of_something_else_is_left_alone(name: str) -> None:
+    assert not sounds_secret(name)
+
+
+@example("p@ss/w?rd#1 %2F")
+@example("""it's "quoted" $HOME \\ `x`""")
+@given(SECRET.filter(lambda value: len(set(value.strip())) > 8 and not value.strip().isdigit()))
+def test_a_known_value_is_in_no_text_whatever_it_is_written_as(value: str) -> None:
+    # Given a secret of the settings
+    secrets = Secrets()
+    secrets.learn({"env": {"DB_PASS": value}})
+    forms = (
+        *(value, quote(value), quote(value, safe=""), lowered(quote(value, safe="")), json.dumps(value)[1:-1]),
+        *(repr(value)[1:-1], value.replace("%", "%%"), value.replace("$", "$$")),
+        base64.b64encode(value.encode()).decode(),
+    )
+    # When it is said in any of these forms
+    for form in forms:
+        # Then it is not there
+        assert form not in secrets.hide(f"it said <{form}> and went"), form
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://ghp_0123456789abcdef@github.com/o/r.git", ["ghp_0123456789abcdef"]),
+        ("https://oauth2:glpat-abcdef123@gitlab.com/o/r.git", ["glpat-abcdef123"]),
+        ("https://0123456789abcdef01:x-oauth-basic@github.com/o/r", ["0123456789abcdef01"]),
+        ("https://user:pa/ss@wo:rd@host/o/r.git", ["pa/ss@wo:rd", "pa/ss"]),
+        ("https://user:p@ssw0rd@host/o/r@v2.git", ["p@ssw0rd"]),
+        ("postgresql+psycopg://app:s3cret!!@db/app", ["s3cret!!"]),
+        ("redis://:only-a-password@cache:6379/0", ["only-a-password"]),
+        ("jdbc:postgresql://db/app?user=app&password=qu3ry-s3cret", ["qu3ry-s3cret"]),
+        ("https://user:enc%40ded%2Fone@host/r", ["enc%40ded%2Fone", "enc@ded/one"]),
+        ("amqps://svc:l0ng-enough@mq1:5671,mq2:5671/v", ["l0ng-enough"]),
+    ],
+)
+def test_every_userinfo_of_a_url_is_taken_out(url: str, parts: list[str]) -> None:
+    # Given a URL under a name that tells nothing
+    secrets = Secrets()
+    secrets.learn({"repo_url": url})
+    # Then neither the URL nor any other text shows its secrets
+    for part in parts:
+        assert part not in secrets.hide(f"fatal: unable to access '{url}': no")
+        assert part not in secrets.hide(f"Password {part} was refused")
+    # And one that nobody has learned is not shown either, where it is one for sure
+    assert not any(part in Secrets().hide(url) for part in parts if "@" in url and "/" not in part)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://db:5432/app",
+        "ssh://git@host/o/r.git",
+        "git+ssh://git@host/o/r.git",
+        "git@host:o/r.git",
+        "see https://example.com/a/@scope/b and me@example.com",
+        "git+https://github.com/o/r.git@v1.2",
+        "true 1 a web1 production running",
+    ],
+)
+def test_what_has_no_secret_stays_as_it_is(text: str) -> None:
+    # Given the settings that would make output unreadable: short values, common words, names of hosts
+    secrets = Secrets()
+    secrets.learn({"A_PASS": "a", "B_PASS": "true", "C_PASS": 1, "D_PASS": "web1", "E_PASS": "running", "F_KEY": True})
+    secrets.learn({"G_PASS": "production", "H_PASS": "", "I_PASS": None, "SSL_KEY_FILE": "/etc/ssl/app.key"})
+    secrets.learn({"url": text})
+    secrets.spare(["web1"])
+    # Then it stays
+    assert secrets.hide(text) == text
+    assert secrets.hide("/etc/ssl/app.key") == "/etc/ssl/app.key"
+
+
+def test_a_short_value_is_taken_out_only_where_it_stands_alone() -> None:
+    # Given a short password
+    secrets = Secrets()
+    secrets.learn({"DB_PASS": "h1dd"})
+    # Then it is hidden as a word, and no other word is torn
+    assert secrets.hide("h1dd 'h1dd' x=h1dd h1dden") == f"{MASK} '{MASK}' x={MASK} h1dden"
+
+
+def test_values_within_other_values_are_learned() -> None:
+    # Given commands and configurations that carry passwords
+    secrets = Secrets()
+    secrets.learn({"command": "bin/run --db-password=opt1on-one --api-token opt1on-two --color blue"})
+    secrets.learn({"x": 'org.apache.PlainLoginModule required username="u" password="j4as-inner";'})
+    secrets.learn({"PEM_PRIVATE_KEY": "-----BEGIN KEY-----\nMIIabcdefgh\n-----END KEY-----"})
+    # Then each of them is hidden alone
+    for one in ("opt1on-one", "opt1on-two", "j4as-inner", "MIIabcdefgh"):
+        assert one not in secrets.hide(f"it was {one}")
+    assert secrets.hide("blue u run") == "blue u run"
+
+
+def test_json_stays_json_whatever_the_secrets_are(known: Secrets) -> None:
+    # Given secrets that look like numbers, and like JSON
+    known.learn({"PIN_PASS": "1234567", "J_SECRET": '": "', "K_SECRET": "offset-of-it"})
+    # When data is written
+    raw = io.StringIO()
+    write_json(Guarded(raw), {"offset": 1234567, "text": "pin 1234567", "a": "b", "offset-of-it": "x"})  # type: ignore[arg-type]
+    # Then it is the same data without them
+    assert json.loads(raw.getvalue()) == {"offset": 1234567, "text": f"pin {MASK}", "a": "b", "offset-of-it": "x"}
+
+
+def test_no_way_of_writing_lets_a_secret_out(known: Secrets) -> None:
+    # Given a secret, and a guarded stream
+    known.learn({"DB_PASS": "hunter2hunter2"})
+    raw = io.StringIO()
+    guarded = Guarded(raw)
+    # When it is written in parts, in a line that never ends
+    for part in ("it is hunter2", "hunter2 and", " hun", "ter2hunter2"):
+        guarded.write(part)
+    guarded.finish()
+    # Then it is not there
+    assert raw.getvalue() == f"it is {MASK} and {MASK}\n"
+
+
+def test_what_an_env_file_has_is_known_once_it_was_read(known: Secrets, tmp_path: Path) -> None:
+    # Given an env file
+    path = tmp_path / "karafka.env"
+    path.write_text("DB_PASS='from the file'\nPLAIN=stays-as-it-is\nURL=amqp://u:fr0m-a-url@mq/\n")
+    path.chmod(0o600)
+    # When it is read
+    envfile.read(path)
+    # Then its secrets are hidden, and the rest is not
+    assert known.hide("from the file fr0m-a-url stays-as-it-is") == f"{MASK} {MASK} stays-as-it-is"
+
+
+@pytest.mark.timeout(20)
+def test_no_hostile_line_takes_long() -> None:
+    # Given lines that are made to be slow
+    secrets = Secrets()
+    secrets.learn({"DB_PASS": "hunter2hunter2"})
+    for part in ("a://a:a", "://", "a" * 50, "@", "password=", "x:y@", "--key "):
+        text = part * (200_000 // len(part))
+        # Then they are read and hidden in no time
+        secrets.hide(text)
+        Secrets().learn({"text": text})
+
+
+def test_the_registry_of_a_process_is_one() -> None:
+    assert masking.SECRETS is envfile.SECRETS
