@@ -35,8 +35,9 @@ from ops.render.diff import print_diff
 from ops.render.evidence import print_summary
 from ops.render.findings import print_findings
 from ops.render.history import print_history
-from ops.render.jobs import letter_lines, queue_lines
+from ops.render.jobs import queue_lines
 from ops.render.lag import print_lag
+from ops.render.letters import letter_lines
 from ops.render.loglines import LogLines
 from ops.render.processes import HostRows, print_processes
 from ops.render.progress import Progress
@@ -134,7 +135,8 @@ def everything(text: str, stream: TextIO) -> None:
     stream.write(
         "\n".join([*releases_table([(text, text, (release,))]), *hosts_table([filled(telling.HostRelease, text)])])
     )
-    letter = {"topic": text, "partition": 1, "offset": 1, "at": 0.0, "attempts": 1, "reason": text}
+    names = ("name", "topic", "partition", "offset", "attempts", "reason", "key", "value", "omitted")
+    letter = {"at": 0.0} | dict.fromkeys(names, text)
     queue = {"topic": text, "jobs": 2, "oldest_seconds": 1.0, "read": 1}
     queue |= {"workers": [{"worker": text, "jobs": 1, "oldest_seconds": 1.0}]}
     stream.write("\n".join([*letter_lines([letter], 1.0), *queue_lines(queue, 1), ""]))
