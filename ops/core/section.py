@@ -10,7 +10,7 @@ from typing import Any, Literal, get_type_hints
 
 import msgspec
 
-from ops.core import tool
+from ops.core import linked, tool
 from ops.core.broker_address import trouble
 from ops.core.errors import SettingsError
 from ops.core.masking import SECRETS
@@ -197,10 +197,15 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         raise wrong("command", f"{error}: {settings.command!r}") from None
     if not argv or not argv[0]:
         raise wrong("command", "expected a command, got nothing")
-    for key, paths in (("linked_dirs", settings.linked_dirs), ("linked_files", settings.linked_files)):
-        for below in paths:
-            if below.startswith("/") or {"..", "", "."} & set(below.split("/")):
-                raise wrong(key, f"expected paths below shared/, got {below!r}")
+    try:
+        links = linked.links(settings.linked_dirs, settings.linked_files)
+    except linked.LinkedError as error:
+        raise wrong(error.key, error.what) from None
+    for one in links:
+        if settings.build is True and one.path.split("/")[0] == ".venv":
+            raise wrong(
+                one.key, f"{one.path!r}: the default build makes one in each release, over what is there; set build"
+            )
     try:
         build = settings.build_argv
     except ValueError as error:

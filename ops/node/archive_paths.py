@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 _LINKS_FOLLOWED = 40  # the kernel goes no further
 _SHOWN_CHARACTERS = 120
@@ -15,10 +15,14 @@ class RefusedError(Exception):
     """What a member must not do."""
 
 
-def stays(path: Parts, links: Mapping[Parts, bytes], root: bytes) -> bool:
+def stays(path: Parts, links: Mapping[Parts, bytes], root: bytes, shared: Container[Parts] = ()) -> bool:
     """Whether a link, followed as the kernel would, is within the release at every step.
 
     What is not there counts as a folder: something may be made there later.
+
+    Parameters
+    ----------
+    shared : where the release is linked to shared/: a link may lead into these, and not up again.
     """
     base = [part for part in root.split(b"/") if part]
     here: list[bytes] = list(path[:-1])
@@ -31,6 +35,8 @@ def stays(path: Parts, links: Mapping[Parts, bytes], root: bytes) -> bool:
                 return False
             here.pop()
             continue
+        if (*here, name) in shared:
+            return b".." not in todo
         # a circle leads nowhere; what would come behind it is judged all the same
         target = links.get((*here, name)) if followed < _LINKS_FOLLOWED else None
         if target is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ops.core import retention
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.linked import REVISION
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, linking, sources, streaming
@@ -114,8 +115,8 @@ class _Step:
             else:
                 origin = (call.source, call.revision, releases.root, path, call.timeout_seconds)
                 sources.archive(*origin, self._tell, self._run)
-            extraction.write((f"{call.revision}\n".encode(),), "REVISION", path, releases.root)
-            linking.link(path, releases.shared, (*call.linked_dirs, *call.linked_files))
+            extraction.write((f"{call.revision}\n".encode(),), REVISION, path, releases.root)
+            linking.link(path, releases.shared, call.linked_dirs, call.linked_files)
             if call.build is None:
                 releases.complete(call.release)
         except BaseException:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ops.core.errors import OpsError
 from ops.node.archive_paths import Parts, RefusedError, encoded, parts_of, shown_name, stays
+from ops.node.ownership import owner_below
 from ops.node.tarball import Readable, Tarball
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -93,8 +94,7 @@ class Tree:
 
     def __init__(self, release: Path, root: Path) -> None:
         self._root = os.fsencode(release)
-        owner = root.stat() if os.geteuid() == 0 else None
-        self._owner = (owner.st_uid, owner.st_gid) if owner is not None and owner.st_uid != 0 else None
+        self._owner = owner_below(root)
         self._links: dict[Parts, bytes] = {}
         self._path: list[bytes] = []
         self._open = [os.open(self._root, _FOLDER)]
@@ -121,7 +121,7 @@ class Tree:
             executable = bool(member.mode & stat.S_IXUSR)
             self.file(path, tarball.content(member), executable=executable, size=size, at=member.mtime)
         elif member.issym():
-            self._link(path, encoded(member.linkname))
+            self.link(path, encoded(member.linkname))
         elif member.islnk():
             self._hard_link(path, parts_of(member.linkname))
         else:
@@ -144,7 +144,7 @@ class Tree:
         size : of a file with holes.
         at : when it was changed last.
         """
-        folder, name = self._enter(path[:-1]), path[-1]
+        folder, name = self.enter(path[:-1]), path[-1]
         try:
             descriptor = os.open(name, _NEW, _PRIVATE, dir_fd=folder)
         except FileExistsError:
@@ -176,17 +176,18 @@ class Tree:
 
     def _folder(self, path: Parts) -> None:
         if path:
-            parent = self._enter(path[:-1])
+            parent = self.enter(path[:-1])
             with suppress(FileNotFoundError):
                 there = os.stat(path[-1], dir_fd=parent, follow_symlinks=False)
                 if not stat.S_ISDIR(there.st_mode):
                     self._clear(parent, path)
-            self._enter(path)
+            self.enter(path)
 
-    def _link(self, path: Parts, target: bytes) -> None:
+    def link(self, path: Parts, target: bytes) -> None:
+        """Make a link, whose target `stray` judges."""
         if not target:
             raise RefusedError("is a link to nothing")
-        folder, name = self._enter(path[:-1]), path[-1]
+        folder, name = self.enter(path[:-1]), path[-1]
         try:
             os.symlink(target, name, dir_fd=folder)
         except FileExistsError:
@@ -200,12 +201,12 @@ class Tree:
         if source == path:
             return
         if source in self._links:  # the same link in another folder would mean something else: made, and judged, anew
-            self._link(path, self._links[source])
+            self.link(path, self._links[source])
             return
         no_file = RefusedError(f"is a hard link to {shown_name(b'/'.join(source))}, which is no file before it")
         if not source:
             raise no_file
-        origin = os.dup(self._enter(source[:-1]))
+        origin = os.dup(self.enter(source[:-1]))
         try:
             try:
                 there = os.stat(source[-1], dir_fd=origin, follow_symlinks=False)
@@ -213,13 +214,13 @@ class Tree:
                 raise no_file from None
             if not stat.S_ISREG(there.st_mode):
                 raise no_file
-            folder = self._enter(path[:-1])
+            folder = self.enter(path[:-1])
             self._clear(folder, path)
             os.link(source[-1], path[-1], src_dir_fd=origin, dst_dir_fd=folder, follow_symlinks=False)
         finally:
             os.close(origin)
 
-    def _enter(self, folder: Parts) -> int:
+    def enter(self, folder: Parts) -> int:
         """Return the descriptor of a folder below the release, made where it is not there; through no link."""
         if len(folder) > _DEEPEST:
             raise RefusedError(f"lies below more than {_DEEPEST} folders")

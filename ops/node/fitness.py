@@ -30,20 +30,18 @@ def troubles(releases: Releases, call: DeployCall) -> tuple[str, ...]:
     try:
         for folder in (releases.folder, releases.shared):
             folder.mkdir(parents=True, exist_ok=True)
-        linking.make_dirs(releases.shared, call.linked_dirs, call.linked_files)
+        in_the_way = tuple(linking.make_dirs(releases.shared, call.linked_dirs, call.linked_files))
     except OSError as error:
         return (f"{error.filename} cannot be made: {error.strerror}",)
     found = [
+        *in_the_way,
+        *linking.unfit(releases.shared, releases.folder, call.linked_dirs, call.linked_files),
         *_tool(call),
         *_places(releases),
         *_space(releases, call),
         *_programs(call),
         *_interpreter(releases, call),
         *_brokers(call),
-    ]
-    found += [
-        f"the linked file {releases.shared / path} is missing"
-        for path in linking.missing(releases.shared, call.linked_files)
     ]
     skew = time.time() - call.wall
     if call.wall and abs(skew) > _SKEW_SECONDS:

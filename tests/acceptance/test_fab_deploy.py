@@ -26,8 +26,8 @@ def _tidy(yard: Yard) -> None:
 
 
 def test_a_deploy_from_git_makes_a_release_everywhere_and_restarts(yard: Yard) -> None:
-    # Given a project whose releases share a folder and a file
-    yard.settings(linked_dirs=["log", "tmp/cache"], linked_files=["config/database.yml"])
+    # Given a project whose releases share folders, and a file in one of them
+    yard.settings(linked_dirs=["log", "tmp/cache", "config"], linked_files=["config/database.yml"])
     before = yard.current(), [list((root / "releases").glob("*")) for root in yard.hosts.values()]
     for root in yard.hosts.values():
         (root / "shared/config/database.yml").unlink(missing_ok=True)

@@ -110,6 +110,7 @@ def test_an_artifact_becomes_a_release_with_its_links_and_current_leads_to_it(pl
         ({"broken": 40}, "broke off after 40 of"),
         ({"artifact": "other digest"}, "arrived with the SHA-256"),
         ({"limit": 100_000}, "File too large"),
+        ({"linked_files": ("file/x.yml",)}, "linked_files: 'file/x.yml' lies below 'file', which is a link or a file"),
     ],
 )
 def test_what_does_not_arrive_whole_leaves_nothing_and_current_alone(
@@ -118,7 +119,7 @@ def test_what_does_not_arrive_whole_leaves_nothing_and_current_alone(
     # Given a release that is current
     place.update("20260101000001", b"one")
     place.ask(DeployAction.PUBLISH, "20260101000001")
-    # When another one breaks off, is not what was meant, or finds no room on the disk
+    # When another one breaks off, is not what was meant, finds no room on the disk, or cannot be linked
     content = os.urandom(300_000)
     if "artifact" in trouble:
         trouble = {"artifact": Artifact("app.tar.gz", len(pack({"file": content})), "0" * 64)}
