@@ -46,6 +46,8 @@ def build(
     """
     deadline, began = Deadline(seconds), time.monotonic()
     commands = [list(argv)] if argv else _default(release, uv(env), oldest)
+    if commands and not argv and (release / VENV).is_symlink():
+        (release / VENV).unlink()  # it may lead to what all releases share
     for command in commands:
         words = " ".join(command)
         tell("building", words)

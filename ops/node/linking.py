@@ -113,13 +113,22 @@ def _make_way(tree: Tree, path: Parts, *, folder: bool) -> None:
 
 
 def _links_in(release: Path) -> Iterator[tuple[Parts, bytes]]:
-    """Find the links of a release."""
+    """Find the links of a release, through descriptors: no path is too long for them.
+
+    Raises
+    ------
+    OSError : a folder cannot be read.
+    """
     root = os.fsencode(release)
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files, at in os.fwalk(root, onerror=_give_up):
+        above = tuple(part for part in folder[len(root) :].split(b"/") if part)
         for name in (*folders, *files):
-            path = os.path.join(folder, name)  # noqa: PTH118  bytes
-            if os.path.islink(path):  # noqa: PTH114
-                yield tuple(path[len(root) + 1 :].split(b"/")), os.readlink(path)  # noqa: PTH115
+            if stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+                yield (*above, name), os.readlink(name, dir_fd=at)
+
+
+def _give_up(error: OSError) -> None:
+    raise error
 
 
 def _make(shared: Path, folder: str) -> None:

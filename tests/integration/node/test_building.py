@@ -171,9 +171,14 @@ def test_with_uv_and_no_lock_of_its_own_the_requirements_are_installed_by_uv(
     _, commands = built({"requirements.txt": "lib\n", "constraints.txt": "lib<2\n"}, uv=uv)
     assert [command.split()[1] for command in commands] == ["venv", "pip"]
     assert version(tmp_path / "release", "lib") == "1.0"
-    # And so they are over a venv that the release brings
-    built({"requirements.txt": "lib\n", "constraints.txt": "lib<2\n"})
-    assert version(tmp_path / "release", "lib") == "1.0"
+    # And so they are in the place of a link to what all releases share, and over a venv that the release brings
+    (tmp_path / "release/.venv").rename(tmp_path / "shared")
+    (tmp_path / "shared/mark").touch()
+    (tmp_path / "release/.venv").symlink_to("../shared")
+    for _ in range(2):
+        built({"requirements.txt": "lib\n", "constraints.txt": "lib<2\n"})
+        assert version(tmp_path / "release", "lib") == "1.0"
+    assert (tmp_path / "shared/mark").exists()
 
 
 def test_where_the_agents_own_interpreter_is_too_old_uv_makes_the_venv_of_another(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ops.core.errors import OpsError
-from ops.node import linking
+from ops.node import extraction, linking
 
 CHEAP = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=70, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 NAMES = st.sampled_from(("a", "b", "ab", "é"))
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
@@ -99,6 +101,35 @@ def test_whatever_is_linked_nothing_outside_of_the_release_changes(
         assert place.outside() == before
 
 
+STEPS = st.lists(st.sampled_from(("a", "b", "log", "..", "..", ".")), min_size=1, max_size=5).map("/".join)
+
+
+@CHEAP
+@given(st.dictionaries(PATHS, STEPS, min_size=1, max_size=5), st.sampled_from((["log"], ["a/log"], ["log", "a/b"])))
+def test_a_link_of_the_release_leads_nowhere_else_once_folders_are_shared(
+    links: dict[str, str], dirs: list[str]
+) -> None:
+    # Given a release of links that go up, down and through each other
+    with a_place() as place:
+        grow(place.release, [("a", None), ("b", None), *links.items()])
+        grow(place.shared, [(f"{path}/in/it", b"") for path in dirs])
+        inside = [path for path in place.release.rglob("*") if path.is_symlink() and is_below(path, place.release)]
+        try:
+            # When folders are linked
+            place.link(dirs, [])
+        except OpsError:
+            return
+        # Then each one that was not refused and led inside of the release leads there or into those folders
+        for path in inside:
+            assert is_below(path, place.release, *(place.shared / one for one in dirs)), path.readlink()
+
+
+def is_below(path: Path, *folders: Path) -> bool:
+    """Whether a path leads to one of these folders, or below it."""
+    real = os.path.realpath(path)
+    return any(f"{real}/".startswith(f"{folder}/") for folder in folders)
+
+
 @CHEAP
 @given(TREES, LISTS, LISTS)
 def test_of_shared_nothing_but_missing_folders_is_made(shared: list[Any], dirs: list[str], files: list[str]) -> None:
@@ -175,6 +206,19 @@ def test_what_cannot_be_linked_without_touching_shared_is_refused_by_name(
     # Then it is refused in words that name the setting and the path
     assert words in str(refused.value)
     assert place.outside() == before
+
+
+def test_a_link_is_found_however_deep_it_lies(tmp_path: Path) -> None:
+    # Given an archive with a link below folders whose path is longer than the kernel takes
+    place, deep, packed = Place(tmp_path), "/".join(["d" * 250] * 20), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        up = tarfile.TarInfo(f"{deep}/up")
+        up.type, up.linkname = tarfile.SYMTYPE, f"{'../' * 20}log/../karafka.env"
+        archive.addfile(up)
+    extraction.unpack(io.BytesIO(packed.getvalue()), "app.tar", place.release, place.root)
+    # Then it is judged as any
+    with pytest.raises(OpsError, match="leads out of the release by way of what is linked"):
+        place.link(["log"], [])
 
 
 def test_links_of_the_release_may_lead_into_what_is_shared(tmp_path: Path) -> None:
