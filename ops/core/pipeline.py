@@ -111,7 +111,7 @@ def pipeline_of(environ: Mapping[str, str] = os.environ) -> Pipeline | None:
 
 def may_ask() -> bool:
     """Whether there is anybody to ask: a terminal, and no pipeline that has given one to nobody."""
-    return pipeline_of() is None and sys.stdin.isatty()
+    return pipeline_of() is None and sys.stdin is not None and sys.stdin.isatty()
 
 
 def as_data(text: str) -> str:

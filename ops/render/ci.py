@@ -159,7 +159,7 @@ def append(marks: Marks, text: str, progress: Progress) -> None:
     if marks.pipeline is None or not marks.summary:
         return
     try:
-        with Path(marks.summary).open("a") as file:
+        with Path(marks.summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         progress.trouble(f"the step's summary could not be written: {error.strerror}")
@@ -174,7 +174,7 @@ def keep_picture(evidence: Evidence | None, marks: Marks, progress: Progress) ->
     path = PICTURES / f"{evidence.name}.svg"
     try:
         PICTURES.mkdir(exist_ok=True)
-        path.write_text(timeline(evidence))
+        path.write_text(timeline(evidence), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         progress.trouble(f"the picture could not be written: {error.strerror}")
         return ""

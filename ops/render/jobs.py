@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
+from ops.core.lasting import WhileRead
 from ops.core.plain import cell
 from ops.render.columns import Columns
 from ops.render.console import console_of
@@ -57,7 +59,7 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
         depths.append(queue["jobs"])
         return "\n".join([*queue_lines(queue, running), f"depth, a bar each {EVERY_SECONDS:g} s: {plot(depths)}"])
 
-    try:
+    with WhileRead(), suppress(KeyboardInterrupt):
         if not is_terminal(stream):
             while True:
                 stream.write(f"{text()}\n")
@@ -69,8 +71,6 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
             while True:
                 time.sleep(EVERY_SECONDS)
                 live.update(text(), refresh=True)
-    except KeyboardInterrupt:
-        return
 
 
 def age(seconds: float) -> str:

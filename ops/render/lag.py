@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.lag import LagRow
+from ops.core.lasting import WhileRead
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
@@ -40,7 +42,7 @@ def show_live_lag(look: Callable[[], Sequence[LagRow]], stream: TextIO) -> None:
     """Show what `look` finds, every two seconds, until Ctrl-C; off a terminal one below the other."""
     from ops.render.live import EVERY_SECONDS  # not for a table shown once, which it costs 18 ms
 
-    try:
+    with WhileRead(), suppress(KeyboardInterrupt):
         if not is_terminal(stream):
             while True:
                 print_lag(look(), stream)
@@ -51,8 +53,6 @@ def show_live_lag(look: Callable[[], Sequence[LagRow]], stream: TextIO) -> None:
             while True:
                 time.sleep(EVERY_SECONDS)
                 live.update(lag_table(look()), refresh=True)
-    except KeyboardInterrupt:
-        return
 
 
 def lag_table(rows: Sequence[LagRow]) -> RenderableType:

@@ -1,4 +1,7 @@
-"""The way in and out of every task: our errors become one text and an exit code, never a traceback."""
+"""The way in and out of every task: our errors become one text and an exit code, never a traceback.
+
+What a task prints may go nowhere (see `ops.core.lasting`): it does what it was told to all the same.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from invoke.tasks import Task, task
 
 from ops.core.errors import OpsError, UsageError
 from ops.core.guarded import guarded_output
+from ops.core.lasting import lasting_output
 from ops.core.masking import SECRETS
 from ops.core.needs import extras_named
 from ops.core.pipeline import error_text
@@ -36,24 +40,20 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
     def decorate(body: Callable[..., int | None]) -> Task[Any]:
         @wraps(body)
         def guarded(context: Context, *arguments: Any, **named: Any) -> None:
-            try:
-                with guarded_output(), extras_named():
-                    _learn_secrets(context)
-                    refuse_missing_file(context)
-                    code = body(context, *arguments, **named)
-                    sys.stdout.flush()
-            except OpsError as error:
-                raise as_exit(error) from None
-            except KeyboardInterrupt:
-                raise Exit("interrupted", code=INTERRUPTED) from None
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # our reader went away: no more to say
-                raise Exit(code=0) from None
-            except Exception as error:
-                if type(error).__module__.startswith("invoke."):  # it has words of its own for these
-                    raise
-                sys.stderr.write(shown(traceback.format_exc()))
-                raise Exit(code=1) from None
+            with lasting_output():
+                try:
+                    with guarded_output(), extras_named():
+                        _learn_secrets(context)
+                        refuse_missing_file(context)
+                        code = body(context, *arguments, **named)
+                except OpsError as error:
+                    code = _last_words(as_exit(error))
+                except KeyboardInterrupt:
+                    code = _last_words(Exit("interrupted", code=INTERRUPTED))
+                except Exception as error:
+                    if type(error).__module__.startswith("invoke."):  # it has words of its own for these
+                        raise
+                    code = _last_words(Exit(shown(traceback.format_exc()), code=1))
             if code:
                 raise Exit(code=int(code))
 
@@ -69,6 +69,13 @@ def _learn_secrets(context: Context) -> None:
     for section in ("connect_kwargs", "sudo"):
         found = context.config.get(section)
         SECRETS.learn({key: found[key] for key in found} if isinstance(found, Mapping) else None)
+
+
+def _last_words(end: Exit) -> int:
+    """Say why it ends, here and not in Invoke's own print, which may fail; gives the exit code."""
+    sys.stdout.flush()
+    print(end.message, file=sys.stderr, flush=True)
+    return int(end.code)
 
 
 def as_exit(error: OpsError) -> Exit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -103,6 +104,22 @@ def test_a_build_that_fails_leaves_current_alone_and_its_last_lines_are_shown(ya
     assert "  | no such header" in done.stderr
     assert yard.current() == before
     assert "bad" in yard.fab("deploy.releases").stdout
+
+
+def test_a_deploy_whose_reader_leaves_after_a_line_goes_on_to_its_end(yard: Yard) -> None:
+    # Given a commit to be deployed
+    sha = yard.commit("again")
+    # When it is deployed as `fab deploy --json 2>&1 | head -1` does it
+    with subprocess.Popen(
+        yard.argv("deploy", "--json"), cwd=yard.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as operator:  # fmt: skip
+        assert operator.stdout is not None
+        assert operator.stdout.readline()
+        operator.stdout.close()
+        # Then it ends as with a reader, and everything runs the release
+        assert operator.wait(90) == 0
+    assert (yard.hosts["host1"] / "releases" / yard.only() / "REVISION").read_text().strip() == sha
 
 
 def test_of_two_deploys_that_race_exactly_one_wins(yard: Yard) -> None:

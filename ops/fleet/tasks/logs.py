@@ -101,12 +101,15 @@ class _Listener:
 
 
 def _follow(plan: Plan, transport: Transport) -> int:
-    """Show what comes until Ctrl-C, which is its proper end."""
+    """Show what comes until Ctrl-C, or until nobody reads it: both are its proper end."""
+    from ops.core.lasting import WhileRead
     from ops.fleet.rollout import carry_out
     from ops.render.loglines import LogLines
 
-    report = carry_out(plan, transport, _Listener(LogLines(sys.stdout, _names(plan))))
-    return 0 if report.interrupted else int(report.exit_code)
+    with WhileRead():
+        report = carry_out(plan, transport, _Listener(LogLines(sys.stdout, _names(plan))))
+        return 0 if report.interrupted else int(report.exit_code)
+    return 0
 
 
 def _show(plan: Plan, transport: Transport, *, as_json: bool) -> int:

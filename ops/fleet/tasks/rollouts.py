@@ -48,7 +48,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
         path = Path(picture).expanduser()
         drawn = timeline(Evidence.from_json(found.evidence))  # here: the one that the host sends may be anything
         try:
-            path.write_text(drawn, encoding="utf-8")
+            path.write_text(drawn, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise OpsError(error.strerror or str(error), where=str(path)) from None
     print_json(found.evidence) if json else print_summary(Evidence.from_json(found.evidence), sys.stdout)
