@@ -7,9 +7,11 @@ request is answered by that line alone: whoever asks learns that somebody is the
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,6 +23,8 @@ STAY = "--stay"
 _REQUEST_SECONDS = 30.0
 _STAY_SECONDS = 900.0
 _IDLE_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
+_PIECE_BYTES = 4096  # what a pipe takes at once that says that it takes something (pipe(7))
 _REQUEST_BYTES = 16 * 1024 * 1024
 
 
@@ -66,6 +70,38 @@ def write(data: bytes) -> None:
     """
     while data:
         data = data[os.write(1, data) :]
+
+
+class Reader:
+    """Who reads standard output, if there is still somebody.
+
+    One that stands still, as an operator whose machine has vanished does, takes nothing any more, and a write to it
+    does not end. What is at work here may hold a lock that the next one waits for.
+
+    Parameters
+    ----------
+    wanted : asked each second that nothing is taken; what is not wanted goes nowhere from then on.
+    """
+
+    def __init__(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._left = False
+
+    def write(self, data: bytes) -> None:
+        """Write all of it; from any thread.
+
+        Raises
+        ------
+        OSError : nobody reads it any more.
+        """
+        with self._lock:
+            while data:
+                while not self._left and not select.select([], [1], [], _LOOK_SECONDS)[1]:
+                    self._left = not self._wanted()
+                if self._left:
+                    raise BrokenPipeError(errno.EPIPE, "nobody reads any more")
+                data = data[os.write(1, data[:_PIECE_BYTES]) :]
 
 
 def _next(idle: Callable[[], None] | None) -> bytes:

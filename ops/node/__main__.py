@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 
 from ops.core.courtesy import yield_cpu
-from ops.core.errors import ExitCode
+from ops.core.errors import ExitCode, OpsError
 from ops.core.leaving import leave
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
-from ops.core.serving import serve, write
-from ops.node.agent import carry_out
+from ops.core.serving import Reader, serve
+from ops.node.agent import carry_out, permit_for
 
 
 def main() -> int:
@@ -43,19 +44,29 @@ def _answer(line: str, rest: bytes) -> ExitCode:
         from ops.node.payload import Payload
 
         payload = Payload(0, rest)
-    _send(carry_out(request, _send, payload))
+    permit = permit_for(request)
+
+    def wanted() -> bool:
+        try:
+            permit()
+        except OpsError:
+            return False
+        return True
+
+    send = partial(_send, Reader(wanted))
+    send(carry_out(request, send, payload))
     return ExitCode.DONE
 
 
 def _refuse(error: ProtocolError) -> ExitCode:
-    _send(Response((), error=str(error)))
+    _send(Reader(), Response((), error=str(error)))
     return ExitCode.USAGE
 
 
-def _send(message: Event | Response) -> None:
+def _send(reader: Reader, message: Event | Response) -> None:
     """Write one line whole; threads share the pipe. It begins on a line of its own, whatever start-up files wrote."""
     with suppress(OSError):  # an operator that went away is nobody's reason to fail
-        write(f"\n{encode_line(message)}\n".encode())
+        reader.write(f"\n{encode_line(message)}\n".encode())
 
 
 def _reap() -> None:

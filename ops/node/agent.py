@@ -14,9 +14,9 @@ from ops.core.masking import SECRETS
 from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
 from ops.node import inspection, superfluous
 from ops.node.managers import manager_of
+from ops.node.turn import Permit, unbound
 
 if TYPE_CHECKING:
-    from ops.core.lease import Fence
     from ops.node.payload import Payload
 
 Emit = Callable[[Event], None]
@@ -40,7 +40,7 @@ def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> R
     _learn_secrets(request, emit)
     try:
         _admit(request, emit)
-        return _carry_out(request, emit, payload)
+        return _carry_out(request, emit, payload, permit_for(request))
     except LockHeldError as error:
         return Response((), error=str(error), stale=True)
     except OpsError as error:
@@ -49,18 +49,18 @@ def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> R
         return Response((), error=str(OpsError(error.strerror or str(error), where=str(error.filename or ""))))
 
 
-def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Response:
+def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Permit) -> Response:
     if request.verb in UPKEEP:
         from ops.node.upkeep import upkeep
 
-        return upkeep(request)
+        return upkeep(request, permit)
     if request.verb is Verb.DEPLOY:
         from ops.node.deploying import deploy
 
         assert request.deploy is not None
         assert payload is not None
-        return Response((), deployed=deploy(request, request.deploy, emit, payload))
-    manager = manager_of(request.keeping, emit, lines=request.lines)
+        return Response((), deployed=deploy(request, request.deploy, emit, payload, permit))
+    manager = manager_of(request.keeping, emit, lines=request.lines, permit=permit)
     if request.verb is Verb.STATUS:
         reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
         return Response(reports, others=others, current=inspection.current_release(request))
@@ -70,15 +70,15 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None) -> Respons
         assert request.log is not None
         return Response(tell(request, request.log, emit))
     if request.verb is Verb.START:
-        return _work(request, manager.start)
+        return _work(request, manager.start, permit)
     if request.verb is Verb.STOP:
-        return _work(request, manager.stop)
+        return _work(request, manager.stop, permit)
     if request.verb is Verb.RESTART:
-        return _work(request, manager.restart)
+        return _work(request, manager.restart, permit)
     if request.verb is Verb.MIGRATE:
         from ops.node.migration import Migration
 
-        return _work(request, Migration(request, manager, emit).migrate)
+        return _work(request, Migration(request, emit, permit).migrate, permit)
     if request.verb is Verb.LEASE:
         from ops.node.lease import LeaseKeeper
 
@@ -139,20 +139,25 @@ def _admit(request: Request, emit: Emit) -> None:
             emit(Event("", "warning", trouble))
 
 
-def _lost(shared: str, fence: Fence | None) -> str:
-    """Say why nothing more may be begun under a lease; empty for nothing."""
-    if fence is None:
-        return ""
-    from ops.node.fence import FenceRecord
+def permit_for(request: Request) -> Permit:
+    """Give what tells whether something may still be begun for a request."""
+    if request.fence is None:
+        return unbound
+    from ops.node.fence import permit_of
 
+    return permit_of(request.shared, request.fence)
+
+
+def _lost(permit: Permit) -> str:
+    """Say why nothing more may be begun; empty for nothing."""
     try:
-        FenceRecord(Path(shared)).check(fence)
+        permit()
     except OpsError as error:
         return error.what
     return ""
 
 
-def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport]) -> Response:
+def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport], permit: Permit) -> Response:
     """Act on the processes, side by side or one after the other, never in the thread that Ctrl-C hits."""
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -160,7 +165,7 @@ def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport]) -> Res
     halt: list[str] = []  # why the processes whose turn has not come are left alone
 
     def one(spec: ProcessSpec) -> ProcessReport:
-        lost = _lost(request.shared, request.fence)
+        lost = _lost(permit)
         if lost and not halt:
             halt.append(lost)
         if halt:

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,22 +18,30 @@ from ops.core.linked import REVISION
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, linking, sources, streaming
-from ops.node.fence import FenceRecord
 from ops.node.payload import Payload
 from ops.node.releases import Releases
+from ops.node.turn import Permit
 
 _HOOK_BYTES = 1 << 16
 _MFD_EXEC = 0x10  # memfd_create(2); unknown to kernels before 6.3, which need none
 
 
-def deploy(request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> DeployAnswer:
+def deploy(
+    request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload, permit: Permit
+) -> DeployAnswer:
     """Do what is asked.
+
+    Parameters
+    ----------
+    permit : asked inside the releases' lock, and now and then while something takes its time: what a dead operator
+        has left must not be in the way of the next one.
 
     Raises
     ------
+    LockHeldError : the lease has gone.
     OpsError : it could not be done; what had been there is there.
     """
-    step = _Step(request, call, emit, payload)
+    step = _Step(request, call, emit, payload, permit)
     began, trouble = time.monotonic(), ""
     try:
         answer = step.take()
@@ -51,14 +60,17 @@ def deploy(request: Request, call: DeployCall, emit: Callable[[Event], None], pa
 
 
 class _Step:
-    def __init__(self, request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload) -> None:
+    def __init__(
+        self, request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload, permit: Permit
+    ) -> None:
         self.releases = Releases(Path(call.deploy_to))
         self._request = request
         self._call = call
         self._emit = emit
         self._payload = payload
         self._release = self.releases.path(call.release)
-        self._run = partial(streaming.run, permit=self._permit)
+        self._permit = permit
+        self._run = partial(streaming.run, permit=permit)
 
     def take(self) -> DeployAnswer:
         """Take the step."""
@@ -66,18 +78,27 @@ class _Step:
         if call.action is DeployAction.LIST:
             return DeployAnswer()
         if call.action is DeployAction.CHECK:
+            self._settle()
             found = fitness.troubles(releases, call)
             return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
+        args = (call.source, call.branch, releases.root, call.timeout_seconds)
+        if call.action is DeployAction.RESOLVE and self._request.fence is None:
+            return DeployAnswer(revision=sources.look_up(*args, self._run))
         if call.action is DeployAction.RESOLVE:
-            with releases.locked():
-                args = (call.source, call.branch, releases.root, call.timeout_seconds, self._tell, self._run)
-                return DeployAnswer(revision=sources.resolve(*args))
+            with releases.locked(self._permit):
+                return DeployAnswer(revision=sources.resolve(*args, self._tell, self._run))
         if call.action is DeployAction.VERIFY:
             return self._verify()
         if call.action is DeployAction.HOOK:
             return self._hook()
-        with releases.locked():
+        with releases.locked(self._permit):
             return self._take_locked()
+
+    def _settle(self) -> None:
+        """Let what a dead operator has left end, so that what is seen now stays so; a mere look waits for nobody."""
+        if self._request.fence is not None:
+            with suppress(OSError), self.releases.locked(self._permit):  # OSError: the check says what is wrong there
+                pass
 
     def _take_locked(self) -> DeployAnswer:
         """Take a step that changes the releases, under their lock."""
@@ -111,7 +132,7 @@ class _Step:
         try:
             if call.artifact is not None:
                 args = (call.artifact, self._payload, releases.root, path, call.timeout_seconds)
-                sources.receive(*args, self._tell)
+                sources.receive(*args, self._tell, self._permit)
             else:
                 origin = (call.source, call.revision, releases.root, path, call.timeout_seconds)
                 sources.archive(*origin, self._tell, self._run)
@@ -155,7 +176,7 @@ class _Step:
             raise OpsError(f"{call.name!r} is no name of a hook")
         deadline = Deadline(call.timeout_seconds)
         where = self._release if self._release.is_dir() and call.release else self.releases.root
-        program = _in_memory(call.name, iter(lambda: self._payload.read(_HOOK_BYTES, deadline), b""))
+        program = _in_memory(call.name, iter(lambda: self._payload.read(_HOOK_BYTES, deadline, self._permit), b""))
         try:
             ended = self._run(
                 [call.name], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
@@ -172,16 +193,6 @@ class _Step:
         for name in gone:
             releases.remove(name)
         return _done(f"removed {', '.join(gone)}" if gone else "nothing to remove")
-
-    def _permit(self) -> None:
-        """Make sure that nobody else has the lease by now: what a dead operator has left must not be in the way.
-
-        Raises
-        ------
-        LockHeldError : somebody has.
-        """
-        if self._request.fence is not None:
-            FenceRecord(self.releases.shared).check(self._request.fence)
 
     def _tell(self, step: str, detail: str) -> None:
         self._emit(Event("", step, detail))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ops.core.errors import LockHeldError, OpsError
 from ops.core.lease import Fence
 from ops.node import durable
+from ops.node.turn import Permit, unbound
 
 FOLDER = "tmp"  # below shared/
 
@@ -65,3 +67,8 @@ class FenceRecord:
                 f"your lease (number {fence.number}) was taken over by {seen.holder} (number {seen.number})",
                 hint="nothing was done here; look at what they did (fab karafka.history), and start again",
             )
+
+
+def permit_of(shared: str, fence: Fence | None) -> Permit:
+    """Give what tells whether something may still be begun on this host under a lease; None for under none."""
+    return unbound if fence is None else partial(FenceRecord(Path(shared)).check, fence)

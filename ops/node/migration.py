@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from ops.core.errors import LockHeldError
 from ops.core.protocol import Event, ProcessReport, ProcessSpec, Request
 from ops.node import inspection
 from ops.node.keeper import keeper_of
 from ops.node.managers import Manager, manager_of
+from ops.node.record import SlotRecord
+from ops.node.turn import Permit
 
 
 class Migration:
@@ -20,35 +24,52 @@ class Migration:
 
     Parameters
     ----------
-    manager : the new one.
     emit : told what happens as it happens.
+    permit : says whether one may still begin; what has begun is finished, unless somebody else was at it meanwhile.
     """
 
-    def __init__(self, request: Request, manager: Manager, emit: Callable[[Event], None]) -> None:
+    def __init__(self, request: Request, emit: Callable[[Event], None], permit: Permit) -> None:
         self._kept = request.keeping
         self._lines = request.lines
-        self._new = manager
         self._emit = emit
+        self._permit = permit
 
     def migrate(self, spec: ProcessSpec) -> ProcessReport:
         """Give one process to the new manager; one that it cannot start goes back to the old one."""
         pid = inspection.report(spec, inspection.asker(spec)).pid
         if pid is None:
-            return self._new.start(spec)
+            return self._manager(self._kept.kind, self._permit).start(spec)
         kind = keeper_of(self._kept, spec.name, pid)
         if kind == self._kept.kind:
-            return replace(self._new.status(spec), message=f"{kind} keeps it already")
-        old = manager_of(replace(self._kept, kind=kind), self._emit, lines=self._lines)
+            return replace(self._manager(kind, self._permit).status(spec), message=f"{kind} keeps it already")
+        old = self._manager(kind, self._permit)
         began = time.monotonic()
         stopped = old.stop(spec)
         if not stopped.ok:
             return replace(stopped, message=f"{kind} could not stop it: {stopped.message}")
         now = time.monotonic()
-        started = self._new.start(spec)
+        record = Path(spec.files.record)
+        started = self._manager(self._kept.kind, self._finishing(record)).start(spec)
         timings = {"stop": round(now - began, 4), "start": round(time.monotonic() - now, 4)}
         if started.ok:
             text = f"from {kind} to {self._kept.kind}: {stopped.message}; {started.message}"
             return replace(started, message=text, timings=timings)
-        back = old.start(spec)
+        back = self._manager(kind, self._finishing(record)).start(spec)
         text = f"{self._kept.kind} could not start it: {started.message}; back to {kind}: {back.message}"
         return replace(back, ok=False, message=text, log=started.log, timings=timings)
+
+    def _manager(self, kind: str, permit: Permit) -> Manager:
+        return manager_of(replace(self._kept, kind=kind), self._emit, permit=permit, lines=self._lines)
+
+    def _finishing(self, path: Path) -> Permit:
+        """Give what permits the rest of what has begun: no slot is left empty because the lease has gone in between."""
+        left = SlotRecord.read(path)
+
+        def permit() -> None:
+            try:
+                self._permit()
+            except LockHeldError:
+                if SlotRecord.read(path) != left:
+                    raise
+
+        return permit

@@ -12,15 +12,16 @@ from ops.core import deaths
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError
 from ops.core.identity import Identity
-from ops.core.locks import Byte, SlotLock
+from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.core.records import replace
 from ops.core.states import State
-from ops.node import ending, inspection, logtail, procfs, replacement
+from ops.node import ending, inspection, logtail, procfs, replacement, turn
 from ops.node.ending import Ending
 from ops.node.inspection import Finding
 from ops.node.launch import Launch
 from ops.node.record import Intent, Phase, SlotRecord
+from ops.node.turn import Permit
 
 _FREE_SECONDS = 2.0  # how long the kernel may take to release a dead owner's byte
 _GIVE_UP_SECONDS = 5.0  # how long a process that was never ready may take to end
@@ -33,35 +34,34 @@ class Operation:
     ----------
     emit : told what happens as it happens.
     lines : how many log lines a failure shows.
+    permit : asked when the slot is this agent's; what has begun then is finished, whoever has the lease.
 
     Raises
     ------
-    LockHeldError : another agent did not finish in time; the text names it.
+    LockHeldError : another agent did not finish in time, or the lease has gone; the text names who.
     OSError : the lock file cannot be opened.
     """
 
-    def __init__(self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int) -> None:
+    def __init__(self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, permit: Permit) -> None:
         self.spec = spec
         self._emit = emit
         self._lines = lines
+        self._permit = permit
         self._notes: list[str] = []
         self._record = Path(spec.files.record)
         self._log = Path(spec.files.log)
 
     def __enter__(self) -> Operation:
-        spec = self.spec
-        self._lock = SlotLock(Path(spec.files.lock))
-        deadline = Deadline(replacement.seconds(spec) + ending.KILL_WAIT_SECONDS)  # a whole restart of another one's
-        if not self._lock.try_take(Byte.OPERATION):
-            self._say("waiting", f"for agent {self._lock.holder(Byte.OPERATION)}, which is at it")
-            if not self._lock.take(Byte.OPERATION, deadline):
-                holder = self._lock.holder(Byte.OPERATION)
-                self._lock.close()
-                raise LockHeldError(
-                    f"process {holder} has been starting or stopping it for {deadline.seconds:g} s",
-                    where=spec.name,
-                    hint=f"look at it with: ps -fp {holder}",
-                )
+        seconds = replacement.seconds(self.spec) + ending.KILL_WAIT_SECONDS  # a whole restart of another one's
+
+        def busy(holder: int | None) -> LockHeldError:
+            what = f"process {holder} has been starting or stopping it for {seconds:g} s"
+            return LockHeldError(what, where=self.spec.name, hint=f"look at it with: ps -fp {holder}")
+
+        self._lock = turn.hold(
+            Path(self.spec.files.lock), Byte.OPERATION, seconds, self._permit, busy=busy,
+            waiting=lambda holder: self._say("waiting", f"for agent {holder}, which is at it"),
+        )  # fmt: skip
         return self
 
     def __exit__(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import select
+import time
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.release import Artifact
+from ops.node.turn import LOOK_SECONDS, Permit
 
 _CHUNK_BYTES = 1 << 18
 
@@ -24,29 +26,43 @@ class Payload:
     def __init__(self, descriptor: int, rest: bytes = b"") -> None:
         self._descriptor = descriptor
         self._rest = rest
+        self._look_at = 0.0
 
-    def read(self, size: int, deadline: Deadline) -> bytes:
+    def read(self, size: int, deadline: Deadline, permit: Permit) -> bytes:
         """Read some of it, at most `size` bytes; nothing at its end.
+
+        An operator whose machine has vanished ends nothing: its connection stands until somebody gives it up.
+
+        Parameters
+        ----------
+        permit : asked each second; says whether it is still wanted.
 
         Raises
         ------
+        LockHeldError : it is not.
         OpsError : the deadline passed.
         """
+        if time.monotonic() >= self._look_at:
+            permit()
+            self._look_at = time.monotonic() + LOOK_SECONDS
         if self._rest:
             part, self._rest = self._rest[:size], self._rest[size:]
             return part
-        if not select.select([self._descriptor], [], [], deadline.remaining)[0]:
-            raise OpsError(f"the upload was not through within {deadline.seconds:g} s")
+        while not select.select([self._descriptor], [], [], min(LOOK_SECONDS, deadline.remaining))[0]:
+            permit()
+            if deadline.expired:
+                raise OpsError(f"the upload was not through within {deadline.seconds:g} s")
         return os.read(self._descriptor, min(size, _CHUNK_BYTES))
 
 
 class Upload:
     """An artifact on its way: a file to read from, which knows in the end whether it is the one that was meant."""
 
-    def __init__(self, payload: Payload, artifact: Artifact, deadline: Deadline) -> None:
+    def __init__(self, payload: Payload, artifact: Artifact, deadline: Deadline, permit: Permit) -> None:
         self._payload = payload
         self._artifact = artifact
         self._deadline = deadline
+        self._permit = permit
         self._digest = hashlib.sha256()
         self._left = artifact.size
 
@@ -55,11 +71,12 @@ class Upload:
 
         Raises
         ------
+        LockHeldError : nobody wants it any more.
         OpsError : it broke off, or took too long.
         """
         parts = []
         while size and self._left:
-            part = self._payload.read(min(size, self._left), self._deadline)
+            part = self._payload.read(min(size, self._left), self._deadline, self._permit)
             if not part:
                 got = self._artifact.size - self._left
                 raise OpsError(f"the upload of {self._artifact.name} broke off after {got} of {self._artifact.size} B")

@@ -15,11 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ops.core import retention
-from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
-from ops.core.locks import Byte, SlotLock
 from ops.core.release import Release, ReleaseState
-from ops.node import durable
+from ops.node import durable, turn
+from ops.node.turn import Permit
 
 FOLDER = "releases"
 RECORDS = "releases"  # below shared/
@@ -37,17 +36,15 @@ class Releases:
         self._link = deploy_to / "current"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one to change releases: an agent whose operator has died may still be at work.
+    def locked(self, permit: Permit) -> Iterator[None]:
+        """Be the only one to change releases.
 
         Raises
         ------
+        LockHeldError : the lease has gone; see `ops.node.turn`.
         OpsError : somebody else is at it for too long.
         """
-        with SlotLock(self._records / ".lock") as lock:
-            if not lock.take(Byte.OWNER, Deadline(_LOCK_SECONDS)):
-                holder = lock.holder(Byte.OWNER)
-                raise OpsError(f"process {holder} has been at work on the releases for {_LOCK_SECONDS:g} s and more")
+        with turn.alone(self._records / ".lock", "the releases", _LOCK_SECONDS, permit):
             yield
 
     def path(self, name: str) -> Path:

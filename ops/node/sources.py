@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -17,25 +18,32 @@ from ops.core.repository import repository_of
 from ops.node import extraction
 from ops.node.payload import Payload, Upload
 from ops.node.streaming import Run
+from ops.node.turn import Permit
 
 _BUFFER_BYTES = 1 << 18
 _WHEEL = ".whl"
 _ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
+_NOT_THERE, _NAME_ONE = "{!r} is no branch, tag or commit of the repository", "--branch, or the setting `branch`"
+_COMMIT = re.compile(r"[0-9a-f]{4,64}|.*[~^].*", re.DOTALL)  # by its name, or from another one
+
 Tell = Callable[[str, str], None]
 
 
-def receive(artifact: Artifact, payload: Payload, root: Path, release: Path, seconds: float, tell: Tell) -> None:
+def receive(
+    artifact: Artifact, payload: Payload, root: Path, release: Path, seconds: float, tell: Tell, permit: Permit
+) -> None:
     """Take an artifact in: an archive is unpacked while it comes, its SHA-256 checked; a wheel is put there as it is.
 
     Raises
     ------
+    LockHeldError : the lease has gone meanwhile.
     OpsError : it broke off, is none, not the one that was meant, or reaches out of the release.
     """
     began = time.monotonic()
     if not ARTIFACT_FILE.fullmatch(artifact.name):
         raise OpsError(f"{artifact.name!r} is no name of an artifact")
-    upload = Upload(payload, artifact, Deadline(seconds))
+    upload = Upload(payload, artifact, Deadline(seconds), permit)
     if artifact.name.endswith(_WHEEL):
         extraction.write(iter(partial(upload.read, _BUFFER_BYTES), b""), artifact.name, release, root)
     else:
@@ -54,10 +62,46 @@ def resolve(source: str, branch: str, root: Path, seconds: float, tell: Tell, ru
     mirror(source, root, seconds, tell, run)
     found: list[str] = []
     argv = _git(root, "rev-parse", "--verify", "--end-of-options", f"{branch}^{{commit}}")
-    run(argv, seconds, found.append, env=_environment()).require(
-        f"{branch!r} is no branch, tag or commit of the repository", hint="--branch, or the setting `branch`"
-    )
+    run(argv, seconds, found.append, env=_environment()).require(_NOT_THERE.format(branch), hint=_NAME_ONE)
     return found[-1]
+
+
+def look_up(source: str, branch: str, root: Path, seconds: float, run: Run) -> str:
+    """Give the commit that a branch or tag is by the repository's own word, and change nothing here.
+
+    Returns
+    -------
+    Of a commit, what the mirror says as it is; empty where it does not know: a deploy's fetch may change that.
+
+    Raises
+    ------
+    OpsError : git fails, or has no such thing.
+    """
+    deadline = Deadline(seconds)
+    names = [branch, f"{branch}^{{}}"]
+    found: dict[str, str] = {}
+
+    def take(line: str) -> None:
+        commit, tab, name = line.partition("\t")
+        if tab:
+            found[name] = commit
+
+    argv = ["git", "ls-remote", "--quiet", "--", source, *names]
+    run(argv, deadline.remaining, take, env=_environment()).require(
+        "the repository cannot be read", hint=f"on the host, as this user: git ls-remote {source}"
+    )
+    for place in ("", "refs/", "refs/tags/", "refs/heads/"):  # as gitrevisions(7) has it
+        for name in reversed(names):  # of an annotated tag, the commit and not the tag
+            if f"{place}{name}" in found:
+                return found[f"{place}{name}"]
+    known: list[str] = []
+    argv = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{branch}^{{commit}}")
+    there = (root / "repo" / "HEAD").is_file()
+    if there and run(argv, deadline.remaining, known.append, env=_environment()).code == 0:
+        return known[-1]
+    if not _COMMIT.fullmatch(branch):
+        raise OpsError(_NOT_THERE.format(branch), hint=_NAME_ONE)
+    return ""
 
 
 def archive(source: str, revision: str, root: Path, release: Path, seconds: float, tell: Tell, run: Run) -> None:

@@ -22,6 +22,7 @@ from ops.node.ending import Ending
 from ops.node.operation import Operation
 from ops.node.record import Phase, SlotRecord
 from ops.node.supervisord import ACTIVE, Program, Supervisord, SupervisorError, UnknownProgramError
+from ops.node.turn import Permit
 from ops.node.wrapped import ENDED, Stage, Wrapped
 
 _POLL_SECONDS = 0.005  # as long as partitions stand still
@@ -37,8 +38,7 @@ class SupervisedOperation(Operation):
     ----------
     server : supervisord.
     program : the name of the slot's program.
-    emit : told what happens as it happens.
-    lines : how many log lines a failure shows.
+    emit, lines, permit : as `Operation`.
 
     Raises
     ------
@@ -46,9 +46,15 @@ class SupervisedOperation(Operation):
     """
 
     def __init__(
-        self, spec: ProcessSpec, server: Supervisord, program: str, emit: Callable[[Event], None], lines: int
+        self,
+        spec: ProcessSpec,
+        server: Supervisord,
+        program: str,
+        emit: Callable[[Event], None],
+        lines: int,
+        permit: Permit,
     ) -> None:
-        super().__init__(replace(spec, standby="off"), emit, lines)
+        super().__init__(replace(spec, standby="off"), emit, lines, permit)
         self._server = server
         self._program = program
         self._wrapped = Path(spec.files.wrapped)

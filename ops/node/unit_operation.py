@@ -23,6 +23,7 @@ from ops.node.inspection import ALIVE_SECONDS, Finding
 from ops.node.operation import Operation
 from ops.node.record import Phase, SlotRecord
 from ops.node.systemctl import Facts, Systemctl, SystemdError, leave
+from ops.node.turn import Permit
 
 _MARGIN_SECONDS = 10.0  # beyond the unit's own TimeoutStopSec: for its KILL
 
@@ -35,8 +36,10 @@ class UnitOperation(Operation):
     systemctl : the way to the systemd that has the unit.
     """
 
-    def __init__(self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, systemctl: Systemctl) -> None:
-        super().__init__(spec, emit, lines)
+    def __init__(
+        self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, permit: Permit, systemctl: Systemctl
+    ) -> None:
+        super().__init__(spec, emit, lines, permit)
         self._systemctl = systemctl
         self._unit = systemctl.kept.unit(spec.name)
         self._shared = Path(spec.files.record).parents[2]

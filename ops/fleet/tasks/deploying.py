@@ -113,7 +113,8 @@ def check(context: Context, hosts: Text = None, json: bool = False) -> int:
         branch = fleet.settings.branch
         found = first.ask(DeployAction.RESOLVE, seconds=_RESOLVE_SECONDS, source=source, branch=branch)
         revision = found[first.names[0]].revision
-        fleet.narrator.tell(HostFact(first.names[0], "revision", f"{branch} is {revision}"))
+        known = f"{branch} is {revision}" if revision else f"{branch} is no branch or tag; a deploy looks for a commit"
+        fleet.narrator.tell(HostFact(first.names[0], "revision", known))
     fleet.narrator.tell(Said(f"{len(fleet.places)} hosts are fit for a deploy"))
     return 0
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from ops.core import keeping
 from ops.core.keeping import Keeping
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
+from ops.node.turn import Permit
 
 
 class Manager(Protocol):
@@ -37,22 +38,23 @@ class Manager(Protocol):
         ...
 
 
-def manager_of(kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20) -> Manager:
+def manager_of(kept: Keeping, emit: Callable[[Event], None], *, permit: Permit, lines: int = 20) -> Manager:
     """Give the manager of a request's processes.
 
     Parameters
     ----------
     emit : told what happens as it happens.
+    permit : says whether an operation may still begin, see `ops.node.turn`.
     lines : how many log lines a failure shows.
     """
     if kept.kind == keeping.SYSTEMD:
         from ops.node.managers.systemd import SystemdManager
 
-        return SystemdManager(kept, emit, lines=lines)
+        return SystemdManager(kept, emit, lines=lines, permit=permit)
     if kept.kind == keeping.SUPERVISOR:
         from ops.node.managers.supervisor import SupervisorManager
 
-        return SupervisorManager(kept, emit, lines=lines)
+        return SupervisorManager(kept, emit, lines=lines, permit=permit)
     from ops.node.managers.pidfile import PidfileManager
 
-    return PidfileManager(emit, lines=lines)
+    return PidfileManager(emit, lines=lines, permit=permit)

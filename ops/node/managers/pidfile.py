@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node import inspection
 from ops.node.managers.attempt import attempt
+from ops.node.turn import Permit, unbound
 
 if TYPE_CHECKING:
     from ops.node.operation import Operation
@@ -26,11 +27,13 @@ class PidfileManager:
     ----------
     emit : told what happens as it happens.
     lines : how many log lines a failure shows.
+    permit : says whether an operation may still begin, see `ops.node.turn`.
     """
 
-    def __init__(self, emit: Callable[[Event], None] = _nobody, *, lines: int = 20) -> None:
+    def __init__(self, emit: Callable[[Event], None] = _nobody, *, lines: int = 20, permit: Permit = unbound) -> None:
         self._emit = emit
         self._lines = lines
+        self._permit = permit
 
     def status(self, spec: ProcessSpec) -> ProcessReport:
         """Report how a process is."""
@@ -56,7 +59,7 @@ class PidfileManager:
         from ops.node.operation import Operation  # sockets and subprocesses: a status does without
 
         def operate() -> ProcessReport:
-            with Operation(spec, self._emit, self._lines) as operation:
+            with Operation(spec, self._emit, self._lines, self._permit) as operation:
                 return work(operation)
 
         return attempt(spec, operate)

@@ -10,6 +10,7 @@ from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node import inspection, oversight
 from ops.node.managers.attempt import attempt
 from ops.node.supervisord import Supervisord, SupervisorError
+from ops.node.turn import Permit, unbound
 
 if TYPE_CHECKING:
     from ops.node.supervised import SupervisedOperation
@@ -25,12 +26,16 @@ class SupervisorManager:
     kept : whose programs, and the socket of supervisord.
     emit : told what happens as it happens.
     lines : how many log lines a failure shows.
+    permit : says whether an operation may still begin, see `ops.node.turn`.
     """
 
-    def __init__(self, kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20) -> None:
+    def __init__(
+        self, kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20, permit: Permit = unbound
+    ) -> None:
         self._kept = kept
         self._emit = emit
         self._lines = lines
+        self._permit = permit
 
     def status(self, spec: ProcessSpec) -> ProcessReport:
         """Report how a process is."""
@@ -74,7 +79,7 @@ class SupervisorManager:
         program = self._kept.program(spec.name)
 
         def operate() -> ProcessReport:
-            with SupervisedOperation(spec, server, program, self._emit, self._lines) as operation:
+            with SupervisedOperation(spec, server, program, self._emit, self._lines, self._permit) as operation:
                 return work(operation)
 
         try:

@@ -12,6 +12,7 @@ from ops.core.states import ALIVE, State
 from ops.node import inspection
 from ops.node.managers.attempt import attempt
 from ops.node.systemctl import Facts, Systemctl, SystemdError
+from ops.node.turn import Permit, unbound
 
 if TYPE_CHECKING:
     from ops.node.unit_operation import UnitOperation
@@ -32,12 +33,16 @@ class SystemdManager:
     kept : whose units, of which scope.
     emit : told what happens as it happens.
     lines : how many log lines a failure shows.
+    permit : says whether an operation may still begin, see `ops.node.turn`.
     """
 
-    def __init__(self, kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20) -> None:
+    def __init__(
+        self, kept: Keeping, emit: Callable[[Event], None], *, lines: int = 20, permit: Permit = unbound
+    ) -> None:
         self._systemctl = Systemctl(kept)
         self._emit = emit
         self._lines = lines
+        self._permit = permit
 
     def status(self, spec: ProcessSpec) -> ProcessReport:
         """Report how a process is."""
@@ -82,7 +87,7 @@ class SystemdManager:
         from ops.node.unit_operation import UnitOperation
 
         def operate() -> ProcessReport:
-            with UnitOperation(spec, self._emit, self._lines, self._systemctl) as operation:
+            with UnitOperation(spec, self._emit, self._lines, self._permit, self._systemctl) as operation:
                 return work(operation)
 
         return attempt(spec, operate)
