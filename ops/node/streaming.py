@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.offspring import Offspring
 from ops.node import logtail
 from ops.node.ending import exit_text
 
@@ -21,6 +20,7 @@ _BLOCK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 _KEPT_LINES = 20
 _LOOK_SECONDS = 1.0
+_GRACE_SECONDS = 2.0  # after TERM
 
 
 Run = Callable[..., "Ended"]
@@ -69,16 +69,17 @@ def run(
 
     Raises
     ------
-    OpsError : it cannot be run, or had not ended in time; with its last lines. Nothing of its session is left then.
+    OpsError : it cannot be run, or had not ended in time; with its last lines. Nothing that it started is left.
     """
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    offspring = Offspring()
     try:
         child = subprocess.Popen(
             argv,
             executable=None if program is None else f"/proc/self/fd/{program}",
             pass_fds=() if program is None else (program,),
             cwd=directory,
-            env=env,
+            env={**(os.environ if env is None else env), **offspring.variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output == subprocess.PIPE else subprocess.PIPE,
@@ -99,8 +100,7 @@ def run(
             in_time = _listen(pipe.fileno(), child, take, Deadline(seconds), permit)
         finally:
             if child.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                offspring.end(child.pid, _GRACE_SECONDS)
                 child.wait()
     if not in_time:
         tail = "".join(f"\n  | {line}" for line in lines)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -26,6 +26,7 @@ from ops.core.pipeline import error_text
 from ops.core.plain import shown
 
 _VARIABLES = ("KARAFKA_", "FABRIC_KARAFKA_", "INVOKE_KARAFKA_")
+Body = TypeVar("Body", bound=Callable[..., Any])
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -81,6 +82,21 @@ def _last_words(end: Exit) -> int:
 def as_exit(error: OpsError) -> Exit:
     """Give the exit that an error ends a command with."""
     return Exit(error_text(str(error)), code=int(error.exit_code))
+
+
+def exits_named(decorator: Callable[[str], Callable[[Body], Body]]) -> Callable[[str], Callable[[Body], Body]]:
+    """Let a decorator of fabfiles end the command by its error's text and exit code, while the fabfile is read."""
+
+    def named(name: str) -> Callable[[Body], Body]:
+        def decorate(body: Body) -> Body:
+            try:
+                return decorator(name)(body)
+            except OpsError as error:
+                raise as_exit(error) from None
+
+        return decorate
+
+    return named
 
 
 def refuse_missing_file(context: Context) -> None:

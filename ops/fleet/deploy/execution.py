@@ -6,16 +6,19 @@ import io
 import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.offspring import Offspring
 from ops.core.release import DeployAction
 from ops.core.telling import HookBegun, Output, Result, StageBegun, StageEnded
 from ops.fleet.deploy.facts import Facts
 from ops.fleet.deploy.fleet import Fleet, StepFailedError
 from ops.fleet.deploy.flow import ROLLBACK, Flow, Stage
+from ops.fleet.deploy.hook_call import TIMEOUT_HINT, call
 from ops.fleet.deploy.hooks import Hook, Kind, environment
 from ops.fleet.deploy.outcome import Aftermath, Ending, Restart, Restarted
 from ops.fleet.deploy.work import Work
@@ -74,6 +77,8 @@ class Execution:
                 self._hook(hook)
         except (OpsError, KeyboardInterrupt) as error:
             failed = error
+        except Exception as error:  # noqa: BLE001  whatever it is, hosts must not be left half changed for it
+            failed = OpsError(f"{type(error).__name__}: {error}", hint="this is a fault of karafka-ops: report it")
         text = "" if failed is None else str(failed) or "interrupted"
         tell(StageEnded(self._flow.name, stage.name, time.monotonic() - began, text))
         return failed
@@ -135,14 +140,10 @@ class Execution:
     def _call(self, hook: Hook) -> None:
         assert hook.body is not None
         facts, printed = self._facts(), _Printed(lambda line: self._fleet.narrator.tell(Output(hook.name, line)))
-        with environment(facts.variables(hook)), redirect_stdout(printed), redirect_stderr(printed), printed:
-            try:
-                hook.body(self._context, facts)
-            except OpsError:
-                raise
-            except Exception as error:
-                what = str(error).strip() or type(error).__name__
-                raise OpsError(f"the hook {hook.name} failed: {what}") from error
+        seconds, offspring = self._fleet.settings.hook_timeout_seconds, Offspring()
+        variables = {**facts.variables(hook), **offspring.variables}
+        with environment(variables), redirect_stdout(printed), redirect_stderr(printed), printed:
+            call(hook.name, partial(hook.body, self._context, facts), seconds, offspring)
 
     def _execute(self, hook: Hook) -> None:
         assert hook.path is not None
@@ -156,7 +157,7 @@ class Execution:
                 )  # fmt: skip
         except HungError:
             what = f"the hook {hook.name} had not ended after {seconds:g} s{listener.tail()}"
-            raise OpsError(what, hint="hook_timeout_seconds is how long it may take") from None
+            raise OpsError(what, hint=TIMEOUT_HINT) from None
         listener.feed(b"\n")
         if end.code:
             raise OpsError(f"the hook {hook.name} exited with {end.code}{listener.tail()}")

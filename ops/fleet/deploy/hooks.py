@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,7 +72,7 @@ def before(stage: str) -> Callable[[Body], Body]:
 
     Raises
     ------
-    UsageError : there is no such stage.
+    UsageError : there is no such stage, or calling the function would run nothing of it: it is a generator or async.
     """
     return _register("before", stage)
 
@@ -88,6 +89,9 @@ def _register(when: str, stage: str) -> Callable[[Body], Body]:
 
     def decorate(body: Body) -> Body:
         called = getattr(body, "__name__", str(body))
+        if any(lazy(body) for lazy in (isgeneratorfunction, iscoroutinefunction, isasyncgenfunction)):
+            what = f"{called} would be called, and nothing of it would run: it is async, or has a yield"
+            raise UsageError(what, where=f"@{when}", hint="a hook is a plain function; call asyncio.run in it")
         _registered.append(Hook(called, Kind.PYTHON, when, name, body=body))
         return body
 

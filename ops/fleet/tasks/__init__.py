@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from ops.fleet.deploy.hooks import after, before
+from ops.fleet.deploy import hooks
 from ops.fleet.tasks import (
     changes,
     deploying,
@@ -28,6 +28,9 @@ from ops.fleet.tasks import (
     settings,
 )
 from ops.fleet.tasks.stages import add_stages
+from ops.shell.door import exits_named
+
+before, after = exits_named(hooks.before), exits_named(hooks.after)
 
 karafka = Collection("karafka")
 for _module in (looks, logs, lag, changes, rollouts, settings, host_setup, installing, migrating, doctor):

@@ -8,10 +8,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from ops.core.deadline import Deadline
+from ops.core.offspring import Offspring
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
 
 _CHUNK_BYTES = 1 << 16
 _END_SECONDS = 5.0
+_GRACE_SECONDS = 5.0  # after TERM: a `fab` that it runs tells its hosts
+_LOOK_SECONDS = 1.0
+_LAST_SECONDS = 1.0
 NOT_FOUND = 127  # as a shell has it
 
 
@@ -27,9 +31,12 @@ class LocalTransport:
         deadline: Deadline,
     ) -> Exit:
         """Run one command; see `Transport`."""
-        pipe = subprocess.PIPE
+        pipe, offspring = subprocess.PIPE, Offspring()
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True,
+                env={**os.environ, **offspring.variables},
+            )  # fmt: skip
         except OSError as error:
             return Exit(NOT_FOUND, f"{command[0]}: {error.strerror}")
         with process:
@@ -40,7 +47,7 @@ class LocalTransport:
                 raise HungError(f"no answer within {deadline.seconds:g} s", where=target.name) from None
             finally:
                 if process.poll() is None:
-                    process.kill()
+                    offspring.end(process.pid, _GRACE_SECONDS)
                     process.wait(_END_SECONDS)
         return Exit(None if code < 0 else code, errors.decode(errors="replace"))
 
@@ -48,7 +55,10 @@ class LocalTransport:
 def _converse(
     process: subprocess.Popen[bytes], data: Input, receive: Callable[[bytes], None], deadline: Deadline
 ) -> bytes:
-    """Feed the input, pass on the output until both outputs end; gives the end of standard error."""
+    """Feed the input, pass on the output until both outputs end, or the command; gives the end of standard error.
+
+    What a command has left in the background may hold its outputs open.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -64,10 +74,16 @@ def _converse(
         ):
             selector.register(stream, event)
         outputs = {process.stdout, process.stderr}
+        last: Deadline | None = None  # for what was said before the end
         while outputs:
-            if deadline.expired:
+            if last is None and process.poll() is not None:
+                last = Deadline(_LAST_SECONDS)
+            ready = selector.select(0 if last else min(deadline.remaining, _LOOK_SECONDS))
+            if last and (last.expired or not any(key.fileobj in outputs for key, _ in ready)):
+                break
+            if not last and deadline.expired:
                 raise subprocess.TimeoutExpired(process.args, deadline.seconds)
-            for key, _ in selector.select(deadline.remaining):
+            for key, _ in ready:
                 if key.fileobj is process.stdin:
                     rest = _feed(process.stdin.fileno(), rest) or next(parts, b"")
                     if not rest:

@@ -152,6 +152,28 @@ def test_a_hook_that_fails_ends_the_flow_in_whatever_stage(project: Project) -> 
     assert {one.state for one in made} == {ReleaseState.BAD}
 
 
+def test_what_is_no_error_of_a_hook_ends_the_flow_as_one_too(project: Project) -> None:
+    # Given a release that is current, and an executable that is gone when its turn comes
+    project.run()
+    before = project.releases.current()
+    path = project.folder / "gone"
+
+    def leaves(_: object, __: Facts) -> None:
+        raise SystemExit(3)
+
+    gone = Hook("gone", Kind.HOSTS, "before", "published", path=path)
+    for hook in (Hook("leaves", Kind.PYTHON, "after", "publishing", body=leaves), gone):
+        seen: list[str] = []
+        told = Hook("told", Kind.PYTHON, "after", "failed", body=lambda _, facts, seen=seen: seen.append(facts.error))
+        # When the deploy comes to it, or to a function that calls sys.exit
+        heard = project.run(hook, told)
+        # Then the flow ends there as by any hook that fails, and hooks after `failed` are told
+        assert heard.result.exit_code == 1
+        assert len(seen) == 1
+        assert "it exited with 3" in seen[0] or str(path) in seen[0]
+    assert project.releases.current() > before
+
+
 def test_a_hook_that_fails_ends_a_rollback_in_whatever_stage(project: Project) -> None:
     # Given two releases
     project.run()
@@ -205,7 +227,7 @@ def test_hooks_run_around_their_stage_with_the_facts(project: Project, tmp_path:
     ("branch", "more", "words"),
     [
         ("nowhere", {}, "'nowhere' is no branch, tag or commit"),
-        ("main", {"repo_url": "/nowhere/at/all"}, "the repository cannot be cloned"),
+        ("main", {"repo_url": "/nowhere/at/all"}, "the repository cannot be read"),
         ("main", {"linked_files": ["secrets.yml"]}, "secrets.yml is missing"),
         ("main", {"kafka": {"brokers": ["127.0.0.1:1"]}}, "no broker takes a connection from here: 127.0.0.1:1"),
     ],
