@@ -10,6 +10,7 @@ from ops.core.keeping import Keeping
 
 RELOAD_SIGNAL: Final = "USR2"  # a consumer drains, and ends by it, to be started anew
 HELD_STATUS: Final = 75  # EX_TEMPFAIL, the shim's word for a slot that another process has
+COMMAND_VARIABLE: Final = "KARAFKA_COMMAND"  # of a process's env file: one template unit has processes of several kinds
 JOURNAL_LINES: Final = 1000  # how many lines are read at most, whatever is shown of them
 
 BINARIES: Final = {"systemctl": "/usr/bin/systemctl", "journalctl": "/usr/bin/journalctl"}

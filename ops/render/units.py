@@ -78,7 +78,7 @@ def _unit(settings: Settings, root: PurePosixPath) -> dict[str, Any]:
         "notify": notify,
         "watchdog_seconds": _seconds(watchdog) if watchdog else "",
         "shim": " ".join(map(quoted, (str(python), "-I", "-m", "ops.node.shim"))),
-        "command": " ".join(map(_argument, settings.argv)),
+        "command_variable": systemd.COMMAND_VARIABLE,
         "lock_variable": LOCK_VARIABLE,
         "pidfile_variable": PIDFILE_VARIABLE,
         "held_status": systemd.HELD_STATUS,
@@ -98,6 +98,7 @@ def _env_files(settings: Settings, shared: PurePosixPath, specs: Sequence[Proces
             DRAIN_VARIABLE: f"{spec.stop_timeout_seconds:g}",
             LOCK_VARIABLE: spec.files.lock,
             PIDFILE_VARIABLE: spec.files.pidfile,
+            systemd.COMMAND_VARIABLE: command_value(spec.command),
         }
         variables = {name: env_value(name, value) for name, value in (spec.env | own).items()}
         path = systemd.env_file(str(shared), spec.name)
@@ -130,9 +131,13 @@ def quoted(text: str) -> str:
     return escaped if re.fullmatch(r"[\w./:@%+=,-]+", escaped) else f'"{escaped}"'
 
 
-def _argument(text: str) -> str:
-    """Write one word of a command line, in which no variable is replaced either."""
-    return quoted(text).replace("$", "$$")
+def command_value(command: Sequence[str]) -> str:
+    """Write a command as the value of a variable that `$NAME` in a unit's command line is replaced by.
+
+    systemd splits it into words at white space and takes one level of quotes and backslashes off: systemd.service(5),
+    "Command lines". Nothing else of it is looked at: no variable, no specifier.
+    """
+    return " ".join(re.sub(r"([^\w./:@%+=,-])", r"\\\1", word) or '""' for word in command)
 
 
 def _plain(text: str) -> str:
