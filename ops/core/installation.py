@@ -7,6 +7,7 @@ there (`Facts`), and puts them in place (`InstallCall`).
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 SETUP_MARK = "karafka-ops.json"
@@ -139,6 +140,15 @@ class InstallAnswer:
     done: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+_HEADER = re.compile(r"^[#;] Rendered from the settings of \S+ for (/.*): `fab karafka\.install`")
+
+
+def rendered_for(text: str) -> str:
+    """Give the deploy_to of the application that a file says it was rendered for; empty for one that says nothing."""
+    match = _HEADER.match(text)
+    return match[1] if match else ""
 
 
 def digest(text: str) -> str:

@@ -13,7 +13,9 @@ SCOPES = ("system", "user")
 class Keeping:
     """The manager of an application's processes on a host, as every request carries it.
 
-    The names carry the application, so that several of them live on a host side by side.
+    The names carry the application, so that several of them live on a host side by side. Between application and
+    process stands what neither may have in it (`@`): else `a` with a role `b-karafka`, and `a-b` with `karafka`, shared
+    names.
 
     Attributes
     ----------
@@ -48,16 +50,25 @@ class Keeping:
 
     @property
     def group(self) -> str:
-        """What all of the application's programs of supervisor begin with, and their conf file: `karafka-sources`.
+        """The conf file of the application's programs of supervisor, without its suffix: `karafka-sources`.
 
         It is no group of supervisor's: each program is one of its own, so that a change of one touches no other.
         """
         return f"karafka-{self.application}"
+
+    @property
+    def rule(self) -> str:
+        """The name of its rules for sudo and logrotate, `karafka-sources`.
+
+        sudo reads no file that has a dot in its name, and logrotate none that ends as an old copy does (`.bak`). What
+        stands for a dot here is in no application's name.
+        """
+        return f"karafka-{self.application}".replace(".", "+")
 
     def unit(self, process: str) -> str:
         """Give a process's unit: `karafka-sources@karafka-0.service`."""
         return f"karafka-{self.application}@{process}.service"
 
     def program(self, process: str) -> str:
-        """Give a process's program of supervisor, and its group: `karafka-sources-karafka-0`."""
-        return f"karafka-{self.application}-{process}"
+        """Give a process's program of supervisor, and its group: `karafka-sources@karafka-0`."""
+        return f"karafka-{self.application}@{process}"

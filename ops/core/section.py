@@ -186,7 +186,7 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         home = path if key.split(".")[0].split("[")[0] in (*own, "hosts") else ROOT
         return SettingsError(what, where=f"{home}.{key}", hint=FILE_HINT)
 
-    if not settings.deploy_to.startswith("/"):
+    if not _is_absolute(settings.deploy_to):
         raise wrong("deploy_to", f"expected an absolute path, got {settings.deploy_to!r}")
     for key, value in (("pid", settings.pid), ("env_file", settings.env_file)):
         if value.startswith("/") or ".." in value.split("/") or not value:
@@ -232,16 +232,16 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
             raise wrong(key, f"expected an absolute path, got {value!r}")
     for key, what in tool.troubles(settings.tool):
         raise wrong(key, what)
-    if not _is_program(settings.python):
+    if not _is_absolute(settings.python):
         raise wrong("python", f"expected the absolute path of an interpreter, got {settings.python!r}")
     seen: set[str] = set()
     for index, host in enumerate(settings.hosts):
-        if not _is_program(host.python):
+        if not _is_absolute(host.python):
             raise wrong(f"hosts[{index}].python", f"expected the absolute path of an interpreter, got {host.python!r}")
         if host.host in seen:
             raise wrong(f"hosts[{index}].host", f"{host.host!r} stands there twice")
         seen.add(host.host)
-        if host.deploy_to is not None and not host.deploy_to.startswith("/"):
+        if not _is_absolute(host.deploy_to):
             raise wrong(f"hosts[{index}].deploy_to", f"expected an absolute path, got {host.deploy_to!r}")
     for role in settings.role_names:
         if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
@@ -252,7 +252,26 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
                 "consumer_groups",
                 f"{len(groups)} entries for {settings.processes_of(role)} processes of role {role!r}; one each",
             )
+    for key, what in _same_names(settings):
+        raise wrong(key, what)
 
 
-def _is_program(path: str | None) -> bool:
+def _same_names(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give what would make two processes share a name: that of their slot, or of their member (`Slot.instance_id`)."""
+    for role in settings.worker_roles:
+        if role in settings.role_names:
+            yield f"roles.{role}", f"workers have the name {role!r} already; give the role another one"
+    seen: dict[str, tuple[str, str]] = {}
+    for index, host in enumerate(settings.hosts):
+        own = set(settings.roles_of(host))
+        for role in (role for role in settings.role_names if role in own):
+            for name in (role, settings.worker_role(role)) if settings.workers_of(role) else (role,):
+                other = seen.setdefault(f"{host.host}.{name}", (host.host, name))
+                if other != (host.host, name):
+                    both = f"{name!r} at {host.host!r} and {other[1]!r} at {other[0]!r}"
+                    what = f"processes of {both} would be one member of their group; rename a role"
+                    yield f"hosts[{index}].host", what
+
+
+def _is_absolute(path: str | None) -> bool:
     return path is None or (path.startswith("/") and path.isprintable())

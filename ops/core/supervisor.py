@@ -30,6 +30,11 @@ def stop_seconds(stop_timeout_seconds: float) -> float:
     return stop_timeout_seconds + KILL_SECONDS
 
 
+def programs_in(conf: str) -> frozenset[str]:
+    """Give the names of the programs of a conf file."""
+    return frozenset(re.findall(r"^\[program:([^\]\n]+)\]", conf, re.MULTILINE))
+
+
 def enabled_in(conf: str) -> bool:
     """Whether the programs of a conf file start with supervisord."""
     return re.search(r"^autostart\s*=\s*true\s*$", conf, re.MULTILINE) is not None

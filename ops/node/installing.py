@@ -10,7 +10,7 @@ from pathlib import Path
 from ops.core import keeping
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
-from ops.core.installation import InstallAnswer, InstallCall, digest
+from ops.core.installation import InstallAnswer, InstallCall, PresentFile, digest, rendered_for
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
 from ops.core.states import ALIVE
@@ -36,6 +36,7 @@ def install(request: Request, call: InstallCall, reports: Callable[[], tuple[Pro
     """
     kept = request.keeping
     _same_as_seen(call)
+    _of_nobody_else(request, call)
     changed = [file for file in call.files if file.path in call.seen]
     with tempfile.TemporaryDirectory(prefix="karafka-install-") as folder:
         notes = verify(kept, staged(changed, Path(folder)))
@@ -87,15 +88,21 @@ def uninstall(request: Request, reports: Callable[[], tuple[ProcessReport, ...]]
     others = {path for kind, some in manifest.read(request.shared).items() if kind != kept.kind for path in some}
     own = {path: was for path, was in files.items() if path not in others}
     notes = []
+    programs = ""
     places = Places(sudo=kept.sudo)
     for path, was in own.items():
         now = facts.present(Path(path))
+        if now is not None and (other := _of_another(request, now)):
+            notes.append(f"left alone, as it is of {other}: {path}")
+            continue
+        if now is not None and _is_conf(kept, path):
+            programs = now.text
         if now is not None and digest(now.text) != was:
             notes.append(f"{path} had been edited by hand")
         places.remove(path)
         done.append(f"removed: {path}")
     if kept.kind == keeping.SUPERVISOR:
-        supervision.take_in(kept, places)
+        supervision.take_in(kept, places, before=programs)
     reload(kept)
     _note(request, {})
     return InstallAnswer(tuple(done), (), tuple(notes))
@@ -124,6 +131,22 @@ def _same_as_seen(call: InstallCall) -> None:
         now = facts.present(Path(path))
         if (digest(now.text) if now is not None else "") != seen:
             raise OpsError("somebody has changed it since it was looked at; nothing was done", where=path, hint="again")
+
+
+def _of_nobody_else(request: Request, call: InstallCall) -> None:
+    """Refuse to replace what an application of the same name, in another folder of this host, has put there."""
+    for path in call.seen:
+        now = facts.present(Path(path))
+        if now is not None and (other := _of_another(request, now)):
+            what = f"it is of the application in {other}, which has the same name; nothing was done"
+            hint = "give one of them another `application`, or there: fab karafka.uninstall"
+            raise OpsError(what, where=path, hint=hint)
+
+
+def _of_another(request: Request, file: PresentFile) -> str:
+    """Give the folder of the other application that a file was rendered for; empty for none."""
+    root = rendered_for(file.text)
+    return root if root != str(Path(request.shared).parent) else ""
 
 
 def _note(request: Request, files: manifest.Files) -> None:

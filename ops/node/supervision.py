@@ -8,7 +8,7 @@ from dataclasses import replace
 from ops.core.deadline import Deadline
 from ops.core.installation import HostFile
 from ops.core.keeping import Keeping
-from ops.core.supervisor import enabled_in
+from ops.core.supervisor import enabled_in, programs_in
 from ops.node.placing import Places
 from ops.node.supervisord import ACTIVE, Supervisord
 
@@ -38,13 +38,14 @@ def silent(kept: Keeping) -> str:
 def take_in(kept: Keeping, places: Places, conf: HostFile | None = None, before: str = "") -> frozenset[str]:
     """Let supervisord read its files, add what is new, renew what does not run, and let go of what is no more.
 
-    A group that is added starts its programs if they start with supervisord; so they are added as programs that don't,
-    and the file says so again afterwards.
+    Only what the application's own file names, or named before, is of matter: what has changed in other files is left
+    to those who changed it. A group that is added starts its programs if they start with supervisord; so they are added
+    as programs that don't, and the file says so again afterwards.
 
     Parameters
     ----------
     conf : the file that has just been put in place; None for one that was removed.
-    before : what it said before.
+    before : what it said before; empty for nothing.
 
     Returns
     -------
@@ -56,9 +57,8 @@ def take_in(kept: Keeping, places: Places, conf: HostFile | None = None, before:
     """
     server = Supervisord(kept.socket)
     try:
-        added, changed, removed = (
-            [name for name in names if name.startswith(f"{kept.group}-")] for names in server.reread()
-        )
+        own = programs_in(conf.text if conf is not None else "") | programs_in(before)
+        added, changed, removed = ([name for name in names if name in own] for names in server.reread())
         if conf is not None and _AUTOSTART.sub("", conf.text) == _AUTOSTART.sub("", before):
             return frozenset()  # it is of matter when supervisord starts, and then it reads the file
         active = {name for name, program in server.programs().items() if program.state in ACTIVE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -63,12 +64,13 @@ def _of_systemd(kept: Keeping, place: Path) -> list[str] | None:
     done = run(("systemd-analyze", *scope, "--man=no", "verify", str(place)), 60.0)
     if done.code == NOT_FOUND:
         return None
-    own = list(_own_lines(done.errors, place))
+    own = list(own_lines(done.errors, place))
     return own or ([done.why] if done.code and not done.errors.strip() else [])
 
 
-def _own_lines(text: str, place: Path) -> Iterator[str]:
-    stem = place.name.partition("@")[0].partition(".")[0]
+def own_lines(text: str, place: Path) -> Iterator[str]:
+    stem = re.escape(re.sub(r"@?\.(service|target)\Z", "", place.name))
+    own = re.compile(rf"(?<![\w@.-]){stem}(@[\w.-]*)?\.(service|target)(?![\w@-])")  # other names may begin so, too
     for line in text.splitlines():
-        if place.name in line or f"{stem}@" in line or f"{stem}." in line:
+        if own.search(line):
             yield line.replace(f"{place.parent}/", "").strip()

@@ -47,6 +47,7 @@ def supervisor_files(
         "supervisor",
         {"karafka.conf.j2": path},
         application=settings.application,
+        deploy_to=str(root),
         programs=[_program(settings, kept, root, python, spec) for spec in specs],
         user=_value("user", user),
         enabled=enabled,

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from ops.core.errors import SettingsError
+from ops.core.keeping import Keeping
 from ops.core.settings import Host, Settings
 from ops.render.templates import FileRecord, render
 
@@ -27,7 +28,7 @@ def rotation_files(settings: Settings, host: Host, *, user: str, group: str) -> 
     root = host.deploy_to or settings.deploy_to
     if _SPECIAL.search(root):
         raise SettingsError(f"logrotate cannot read this path: {root!r}", where="karafka.deploy_to")
-    path = str(PurePosixPath(settings.logrotate_d) / f"karafka-{settings.application}")
+    path = str(PurePosixPath(settings.logrotate_d) / Keeping(application=settings.application).rule)
     return render(
         "logrotate",
         {"karafka.j2": path},

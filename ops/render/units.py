@@ -48,7 +48,12 @@ def systemd_files(
     system = kept.scope == "system"
     folder = SYSTEM_FOLDER if system else PurePosixPath(home) / ".config/systemd/user"
     root = PurePosixPath(host.deploy_to or settings.deploy_to)
-    values: dict[str, Any] = {"application": settings.application, "target": kept.target, "user": user}
+    values: dict[str, Any] = {
+        "application": settings.application,
+        "deploy_to": str(root),
+        "target": kept.target,
+        "user": user,
+    }
     about: dict[str, Any] = {
         **values,
         **_unit(settings, root),
@@ -69,7 +74,6 @@ def _unit(settings: Settings, root: PurePosixPath) -> dict[str, Any]:
     notify = settings.readiness == "notify"
     watchdog = settings.systemd.watchdog_seconds if settings.app is not None else 0.0  # others feed none
     return {
-        "deploy_to": str(root),
         "shared": str(shared),
         "own_env_file": systemd.env_file(_plain(str(shared)), "%i"),
         "env_file": _plain(str(shared / settings.env_file)),
@@ -120,9 +124,7 @@ def _sudoers(kept: Keeping, specs: Sequence[ProcessSpec], values: dict[str, Any]
         " ".join((systemd.BINARIES[argv[0]], *(re.sub(r"([\\,:=])", r"\\\1", word) for word in argv[1:])))
         for argv in systemd.privileged(kept, [spec.name for spec in specs])
     ]
-    # sudo reads no file of its folder that has a dot in its name: sudoers(5), @includedir
-    path = _SUDOERS / f"karafka-{kept.application}".replace(".", "_")
-    return render("systemd", {"sudoers.j2": str(path)}, mode=0o440, **values, commands=commands)
+    return render("systemd", {"sudoers.j2": str(_SUDOERS / kept.rule)}, mode=0o440, **values, commands=commands)
 
 
 def quoted(text: str) -> str:

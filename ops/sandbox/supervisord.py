@@ -18,6 +18,7 @@ from ops.core.protocol import ProcessSpec
 from ops.core.section import load
 from ops.node.supervisord import Supervisord
 from ops.render.programs import supervisor_files
+from ops.render.templates import FileRecord
 from ops.sandbox.census import end_all
 from ops.sandbox.daemon import Daemon, tail
 
@@ -108,6 +109,23 @@ class LocalSupervisord:
 
     def place(self, application: str, specs: Sequence[ProcessSpec], *, watchdog_seconds: float = 0.0) -> None:
         """Put the files of an application's processes in place, and tell nobody."""
+        for spec in specs:
+            Path(spec.files.log).parent.mkdir(parents=True, exist_ok=True)
+        for record in self.files(application, specs, watchdog_seconds=watchdog_seconds):
+            path = Path(record.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(record.mode)
+            path.write_text(record.text)
+
+    def files(
+        self, application: str, specs: Sequence[ProcessSpec], *, watchdog_seconds: float = 0.0, enabled: bool = False
+    ) -> tuple[FileRecord, ...]:
+        """Give the files of an application's processes.
+
+        Parameters
+        ----------
+        enabled : start them with supervisord.
+        """
         root = Path(specs[0].files.lock).parents[2]
         section = {
             "application": application,
@@ -121,13 +139,7 @@ class LocalSupervisord:
         if watchdog_seconds:
             section["app"] = "any:app"
         settings = load(section)
-        for spec in specs:
-            Path(spec.files.log).parent.mkdir(parents=True, exist_ok=True)
-        for record in supervisor_files(settings, settings.hosts[0], specs, user=getpass.getuser()):
-            path = Path(record.path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(record.mode)
-            path.write_text(record.text)
+        return supervisor_files(settings, settings.hosts[0], specs, user=getpass.getuser(), enabled=enabled)
 
     def update(self) -> Mapping[str, list[str]]:
         """Read the files anew and do what `supervisorctl update` does; gives the groups by what was done to them."""

@@ -55,7 +55,7 @@ def test_programs_are_installed_enabled_added_and_removed_and_none_is_touched(
     # When the programs are installed
     project.fab("karafka.install", *ONLY)
     # Then supervisord knows them, and has started none
-    assert states(server) == {"karafka-shop-karafka-0": "STOPPED"}
+    assert states(server) == {"karafka-shop@karafka-0": "STOPPED"}
     # When they run
     project.fab("karafka.start", *ONLY)
     before = pids(project)
@@ -69,7 +69,7 @@ def test_programs_are_installed_enabled_added_and_removed_and_none_is_touched(
     project.fab("karafka.install", *ONLY)
     # Then the old one goes on, and the new one is there, and waits to be started
     assert pids(project)[0] == before[0]
-    assert states(server)["karafka-shop-karafka-1"] == "STOPPED"
+    assert states(server)["karafka-shop@karafka-1"] == "STOPPED"
     assert "autostart = true" in (server.conf_d / "karafka-shop.conf").read_text()
     # When the program of a process is changed while it runs
     project.settings(manager="supervisor", supervisor=project.supervisor, stop_timeout_seconds=7)
@@ -117,8 +117,8 @@ def test_processes_are_migrated_there_and_back_and_a_broken_run_goes_on(
     done = project.fab("karafka.migrate", "supervisor", *ONLY, code=1)
     # Then the first is supervisor's, and the other one is told apart
     now = states(server)
-    assert now["karafka-shop-karafka-0"] in UP, done.stderr
-    assert now["karafka-shop-karafka-1"] not in UP
+    assert now["karafka-shop@karafka-0"] in UP, done.stderr
+    assert now["karafka-shop@karafka-1"] not in UP
     assert pids(project)[0] != plain[0]
     found = json.loads(project.fab("karafka.doctor", *ONLY, "--json", code=1).stdout)["findings"]
     assert "karafka-0 run by supervisor, the settings say pidfile" in [one["text"] for one in found]

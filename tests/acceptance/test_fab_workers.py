@@ -187,7 +187,7 @@ def test_workers_under_supervisor_are_programs_of_their_own(server: LocalSupervi
     supervisor = {"socket": server.socket, "conf_d": str(server.conf_d)}
     workers, names = workers_of(1, "kept", "karafka.install", manager="supervisor", supervisor=supervisor)
     conf = (server.conf_d / "karafka-sources.conf").read_text()
-    assert [name for name in ("worker-0", "worker-1") if f"[program:karafka-sources-{name}]" in conf] == [
+    assert [name for name in ("worker-0", "worker-1") if f"[program:karafka-sources@{name}]" in conf] == [
         "worker-0",
         "worker-1",
     ]

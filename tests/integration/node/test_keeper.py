@@ -34,9 +34,9 @@ def wrapped(program: str) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("program", "kind"),
     [
-        ("karafka-shop-karafka-0", "supervisor"),
-        ("karafka-shop-karafka-1", "pidfile"),  # another process's
-        ("karafka-shop2-karafka-0", "pidfile"),  # another application's
+        ("karafka-shop@karafka-0", "supervisor"),
+        ("karafka-shop@karafka-1", "pidfile"),  # another process's
+        ("karafka-shop2@karafka-0", "pidfile"),  # another application's
     ],
 )
 def test_what_a_wrapper_has_started_is_its_programs(program: str, kind: str) -> None:

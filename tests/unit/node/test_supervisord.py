@@ -90,7 +90,7 @@ def test_a_refusal_says_what_to_do(
     # Given a supervisord that knows no such program, or cannot run it
     server = server_saying(fault(code, "why"))
     with pytest.raises(SupervisorError, match=expected) as error:
-        getattr(server, call)("karafka-sources-karafka-0")
+        getattr(server, call)("karafka-sources@karafka-0")
     assert isinstance(error.value, UnknownProgramError) is (code == 10)
     server.close()
 

@@ -73,7 +73,7 @@ def test_each_process_is_a_program_and_group_of_its_own(tmp_path: Path) -> None:
     # And supervisor makes a group of each, with the settings' times and the margins that the wrapper needs
     options = ServerOptions()
     groups = options.process_groups_from_parser(parser(conf.text))
-    assert [one.name for one in groups] == ["karafka-sources-karafka-0", "karafka-sources-karafka-1"]
+    assert [one.name for one in groups] == ["karafka-sources@karafka-0", "karafka-sources@karafka-1"]
     program = groups[0].process_configs[0]
     assert (program.startsecs, program.stopwaitsecs) == (31, 36)
     assert (program.stopasgroup, program.killasgroup, program.autostart) == (True, True, False)
