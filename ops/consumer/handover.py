@@ -25,7 +25,7 @@ from ops.core.handover import (
     RELEASE_VARIABLE,
     STANDBY_VARIABLE,
 )
-from ops.core.identity import Identity
+from ops.core.identity import Identity, UnseenError, pidfd_of, refusal
 from ops.core.locks import DESCRIPTOR_VARIABLE, Byte, SlotLock
 from ops.core.notify import Notifier
 
@@ -186,7 +186,10 @@ class _Owner:
         if pid <= 0:
             raise HandoverError(f"the slot's owner lives in another pid namespace (fcntl says {pid})")
         self.pid = pid
-        self._descriptor = os.pidfd_open(pid)
+        try:
+            self._descriptor = pidfd_of(pid)
+        except UnseenError as error:
+            raise HandoverError(str(error)) from error
 
     def listens(self) -> bool:
         """Whether it has a handler for USR1 (proc(5), SigCgt)."""
@@ -207,7 +210,7 @@ class _Owner:
         try:
             signal.pidfd_send_signal(self._descriptor, number)
         except PermissionError:
-            raise HandoverError(f"process {self.pid} runs as another user: not ours to ask") from None
+            raise HandoverError(str(refusal(self.pid))) from None
 
     def close(self) -> None:
         """Close the descriptor."""

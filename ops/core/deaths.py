@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core import pidfile
-from ops.core.identity import boot_id
+from ops.core.identity import UnseenError, boot_id
 from ops.core.records import asdict, dataclass, replace
 
 LIMIT = 3
@@ -66,7 +66,12 @@ def note(path: Path, left: pidfile.PidRecord | None, *, by_itself: bool) -> None
     left : the pidfile; None for none.
     by_itself : no agent starts it, but whoever keeps the process.
     """
-    if left is None or left.identity is None or left.identity.boot != boot_id() or left.identity.alive():
+    if left is None or left.identity is None or left.identity.boot != boot_id():
+        return
+    try:
+        if left.identity.alive():
+            return
+    except UnseenError:  # what cannot be seen is nobody's death
         return
     before = Deaths.read(path)
     times = (*before.times, round(time.clock_gettime(time.CLOCK_BOOTTIME), 2))[-_KEPT:]

@@ -51,6 +51,13 @@ class Outcome:
         return self.response is not None and not self.response.error and all(one.ok for one in self.response.processes)
 
     @property
+    def unknown(self) -> bool:
+        """Whether all that went wrong is that of some processes nobody can tell how they are now."""
+        if self.response is None or self.response.error:
+            return False
+        return all(one.state is State.UNKNOWN for one in self.response.processes if not one.ok)
+
+    @property
     def processes(self) -> tuple[ProcessReport, ...]:
         """How each process asked for is; unknown where nobody said."""
         said = {one.name: one for one in self.response.processes} if self.response else {}
@@ -93,8 +100,8 @@ class Report:
         """Decide the exit code.
 
         `status` takes the worst state of all processes, an unreachable host's being unknown. The others: 1 when
-        anything failed, else 4 when a host was unreachable, else 0. Interrupted: 130. Refused by a gate: 11. A lease
-        that was lost, or a host that knows of a newer one: 10.
+        anything failed, else 4 when a host was unreachable or nobody can tell how a process is now, else 0.
+        Interrupted: 130. Refused by a gate: 11. A lease that was lost, or a host that knows of a newer one: 10.
         """
         if self.interrupted:
             return INTERRUPTED
@@ -104,8 +111,8 @@ class Report:
             return ExitCode.LOCK_HELD
         if self.plan.verb is Verb.STATUS:
             return exit_code_of_states(one.state for outcome in self.outcomes for one in outcome.processes)
-        bad = {outcome.kind for outcome in self.outcomes if not outcome.ok}
-        if bad & {Kind.ANSWERED, Kind.FAILED}:
+        bad = [outcome for outcome in self.outcomes if not outcome.ok]
+        if any(outcome.kind in (Kind.ANSWERED, Kind.FAILED) and not outcome.unknown for outcome in bad):
             return ExitCode.FAILED
         return ExitCode.UNREACHABLE if bad else ExitCode.DONE
 

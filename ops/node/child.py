@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from ops.core import envfile
 from ops.core.handover import FRESH_VARIABLE
-from ops.core.identity import Identity
+from ops.core.identity import Identity, boot_id
 from ops.core.notify import WATCHDOG_VARIABLE
 from ops.core.process import ProcessSpec
 from ops.node import environment, shim
@@ -81,9 +81,7 @@ def spawn(spec: ProcessSpec, directory: str, environ: dict[str, str]) -> Identit
         raise LaunchError(f"it could not be started: {error}") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    identity = Identity.of(pid)
-    assert identity is not None, "a child that nobody has waited for is there, if only as a zombie"
-    return identity
+    return Identity.of(pid) or Identity(pid, 0, boot_id())  # it may have ended by now
 
 
 def _become(

@@ -11,7 +11,7 @@ from collections import deque
 from ops.core.deadline import Deadline
 from ops.core.description import read_description
 from ops.core.errors import OpsError
-from ops.core.identity import Identity, boot_id
+from ops.core.identity import Identity, boot_id, pidfd_of
 from ops.core.protocol import ProcessSpec
 from ops.node import ending, environment, logtail
 from ops.node.ending import exit_text
@@ -105,7 +105,7 @@ class _Said:
 
 def _listen(descriptor: int, pid: int, said: _Said, deadline: Deadline) -> None:
     """Read until it was said, the command has ended and everything is read, or the deadline has passed."""
-    ended = os.pidfd_open(pid)  # its child is not reaped yet: the number is still its own
+    ended = pidfd_of(pid)  # its child is not reaped yet: the number is still its own
     try:
         sources = [descriptor, ended]
         while said.groups is None and not deadline.expired:

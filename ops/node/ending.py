@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.core.deadline import Deadline
-from ops.core.identity import Identity
+from ops.core.identity import Identity, UnseenError, pidfd_of
 from ops.node import procfs
 
 KILL_WAIT_SECONDS = 5.0
@@ -28,11 +28,13 @@ class Ending:
     gone : proven to have ended.
     how : in words.
     swept : what was done to the rest of its session, in words.
+    unknown : nobody can tell whether it has ended.
     """
 
     gone: bool
     how: str
     swept: str = ""
+    unknown: bool = False
 
     def __str__(self) -> str:
         return f"{self.how}; {self.swept}" if self.swept else self.how
@@ -69,8 +71,10 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
             if not wait(process, Deadline(KILL_WAIT_SECONDS)):
                 return Ending(False, f"process {process.pid} is still there {KILL_WAIT_SECONDS:g} s after KILL")
             how = f"killed after {time.monotonic() - began:.1f} s: {why}"
-    except PermissionError:
-        return Ending(False, f"process {process.pid} runs as another user: not ours to stop")
+    except UnseenError as error:
+        return Ending(False, str(error), unknown=True)
+    except PermissionError as error:
+        return Ending(False, str(error))
     return Ending(True, how, sweep(process, deadline, say))
 
 
@@ -85,11 +89,18 @@ def sweep(process: Identity, deadline: Deadline, say: Say) -> str:
 
 
 def wait(process: Identity, deadline: Deadline) -> bool:
-    """Wait until a process has ended; False when the deadline passed."""
+    """Wait until a process has ended; False when the deadline passed.
+
+    Raises
+    ------
+    UnseenError : nobody can tell.
+    """
     try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:
+        descriptor = pidfd_of(process.pid)
+    except ProcessLookupError:
         return not process.alive()
+    except UnseenError:
+        return deadline.poll(lambda: not process.alive())
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)

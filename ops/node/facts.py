@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ops import __version__
@@ -67,7 +68,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         enabled=_enabled(kept, [spec.name for spec in request.processes]),
         linger=linger(me.pw_name) if kept.kind == keeping.SYSTEMD and kept.scope == "user" else None,
         autostart=_autostart(kept, found),
-        keepers={one.name: keeper_of(kept, one.name, one.pid) for one in reports if one.pid},
+        keepers=_keepers(kept, reports),
         space=_space(Path(request.shared)),
         logs={spec.name: logtail.size(Path(spec.files.log)) for spec in request.processes},
         open_files={one.name: files for one in reports if one.pid and (files := _open_files(one.pid))},
@@ -158,6 +159,16 @@ def linger(user: str) -> bool:
     if done.code == 0:
         return done.out.strip() == "yes"
     return Path("/var/lib/systemd/linger", user).exists()  # loginctl knows none that has no session
+
+
+def _keepers(kept: Keeping, reports: Sequence[ProcessReport]) -> dict[str, str]:
+    """Say who keeps each process, where that can be told."""
+    found = {}
+    for one in reports:
+        with suppress(OSError):
+            if one.pid:
+                found[one.name] = keeper_of(kept, one.name, one.pid)
+    return found
 
 
 def _space(path: Path) -> Space | None:

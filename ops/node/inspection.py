@@ -18,7 +18,7 @@ from typing import Any, Optional
 from ops.core import deaths, pidfile
 from ops.core.deaths import Deaths
 from ops.core.handover import HANDING_OVER
-from ops.core.identity import Identity, boot_id
+from ops.core.identity import Identity, UnseenError, boot_id
 from ops.core.locks import Byte, holder_of
 from ops.core.protocol import ProcessReport, ProcessSpec, Request
 from ops.core.records import dataclass
@@ -93,16 +93,14 @@ def find(spec: ProcessSpec, ask: Ask) -> Finding:
     Raises
     ------
     OSError : one of its files cannot be read.
+    UnseenError : somebody has the slot, and nobody can tell more.
     """
     pid_path = Path(spec.files.pidfile)
     busy = ask(Byte.OPERATION)
     replacing = ask(Byte.REPLACING)
-    holder = ask(Byte.OWNER)
-    if holder is not None and holder <= 0:
-        raise OSError(f"the slot's owner lives in another pid namespace (fcntl says {holder})")
+    process = _owner(ask)
     pid_record = pidfile.read(pid_path)
     record = SlotRecord.read(Path(spec.files.record))
-    process = Identity.of(holder) if holder is not None else None
     for named in (pid_record.identity if pid_record else None, record.process):
         if process is None and named is not None and named.alive():
             process = named
@@ -111,6 +109,21 @@ def find(spec: ProcessSpec, ask: Ask) -> Finding:
         replacing = None  # it is through
     died = Deaths.read(Path(spec.files.deaths))
     return Finding(process, busy, replacing, pid_path.exists(), pid_record, record, died, consumer)
+
+
+def _owner(ask: Ask) -> Identity | None:
+    """Give the process that holds the slot; None for nobody."""
+    last = None
+    while (holder := ask(Byte.OWNER)) is not None:
+        if holder <= 0:
+            raise UnseenError(f"the slot's owner lives in another pid namespace (fcntl says {holder})")
+        process = Identity.of(holder)
+        if process is not None:
+            return process
+        if holder == last:  # a lock goes before its process does
+            raise UnseenError(f"process {holder} has the slot, and is none of this pid namespace, or of this host")
+        last = holder
+    return None
 
 
 def report(

@@ -13,7 +13,7 @@ from ops.core.errors import OpsError
 from ops.core.installation import InstallAnswer, InstallCall, PresentFile, digest, rendered_for
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
-from ops.core.states import ALIVE
+from ops.core.states import ALIVE, State
 from ops.node import boot, facts, manifest, supervision
 from ops.node.keeper import keeper_of
 from ops.node.placing import Places, make_folder, staged
@@ -80,10 +80,8 @@ def uninstall(request: Request, reports: Callable[[], tuple[ProcessReport, ...]]
     files = manifest.read(request.shared).get(kept.kind, {})
     if not files:
         return InstallAnswer()
-    mine = kept.kind != keeping.PIDFILE  # of plain processes nothing but the rotation of their logs was installed
-    living = [one.name for one in reports() if mine and one.pid and keeper_of(kept, one.name, one.pid) == kept.kind]
-    if living:
-        raise OpsError(f"{', '.join(living)} still run", where=request.host, hint="fab karafka.stop, then again")
+    if kept.kind != keeping.PIDFILE:  # of plain processes nothing but the rotation of their logs was installed
+        _none_lives(request, reports())
     done = [*boot.disable(request, _names(files)).done] if kept.kind == keeping.SYSTEMD else []
     others = {path for kind, some in manifest.read(request.shared).items() if kind != kept.kind for path in some}
     own = {path: was for path, was in files.items() if path not in others}
@@ -141,6 +139,24 @@ def _of_nobody_else(request: Request, call: InstallCall) -> None:
             what = f"it is of the application in {other}, which has the same name; nothing was done"
             hint = "give one of them another `application`, or there: fab karafka.uninstall"
             raise OpsError(what, where=path, hint=hint)
+
+
+def _none_lives(request: Request, reports: Iterable[ProcessReport]) -> None:
+    """Refuse to take from living processes what keeps them, and from those of which nobody can tell."""
+    kept = request.keeping
+    living, unknown = [], []
+    for one in reports:
+        try:
+            if one.pid and keeper_of(kept, one.name, one.pid) == kept.kind:
+                living.append(one.name)
+        except OSError as error:
+            unknown.append(f"{one.name} ({error})")
+        if one.state is State.UNKNOWN:
+            unknown.append(f"{one.name} ({one.message})")
+    if living:
+        raise OpsError(f"{', '.join(living)} still run", where=request.host, hint="fab karafka.stop, then again")
+    if unknown:
+        raise OpsError(f"nobody can tell whether these still run: {', '.join(unknown)}", where=request.host)
 
 
 def _of_another(request: Request, file: PresentFile) -> str:

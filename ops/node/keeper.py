@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from ops.core import keeping
 from ops.core.keeping import Keeping
+from ops.node import procfs
 
-_ANCESTORS = 3  # the command, its wrapper, and one more
+_ANCESTORS = 2  # its wrapper, and one more
 
 
 def keeper_of(kept: Keeping, process: str, pid: int) -> str:
@@ -19,29 +21,33 @@ def keeper_of(kept: Keeping, process: str, pid: int) -> str:
     Parameters
     ----------
     kept : the application and its names, whatever its kind.
+
+    Raises
+    ------
+    UnseenError, PermissionError : nobody can tell: its entries in /proc are hidden, or another user's.
     """
     if not kept.application:
         return keeping.PIDFILE
-    if kept.unit(process) in _read(pid, "cgroup").replace("\n", "/").split("/"):
+    if kept.unit(process) in _groups(pid):
         return keeping.SYSTEMD
     mark = f"SUPERVISOR_PROCESS_NAME={kept.program(process)}"
+    if mark in procfs.environ(pid):
+        return keeping.SUPERVISOR
     for _ in range(_ANCESTORS):
-        if pid <= 1:
-            break
-        if mark in _read(pid, "environ").split("\0"):
-            return keeping.SUPERVISOR
-        pid = _parent(pid)
+        with suppress(OSError):  # one that is another user's is no wrapper of this process
+            pid = procfs.parent(pid) or 0
+            if pid <= 1:
+                break
+            if mark in procfs.environ(pid):
+                return keeping.SUPERVISOR
     return keeping.PIDFILE
 
 
-def _parent(pid: int) -> int:
-    fields = _read(pid, "stat").rpartition(")")[2].split()
-    return int(fields[1]) if len(fields) > 1 else 0
-
-
-def _read(pid: int, name: str) -> str:
-    """Read a file of a process; empty where it is gone, or another user's."""
+def _groups(pid: int) -> list[str]:
+    """Give the names that a process's control groups are made of; none for one that is gone."""
+    if procfs.parent(pid) is None:
+        return []
     try:
-        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
-    except OSError:
-        return ""
+        return Path(f"/proc/{pid}/cgroup").read_text(errors="replace").replace("\n", "/").split("/")
+    except (FileNotFoundError, ProcessLookupError):
+        return []

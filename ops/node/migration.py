@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ops.core.errors import LockHeldError
 from ops.core.protocol import Event, ProcessReport, ProcessSpec, Request
+from ops.core.states import State
 from ops.node import inspection
 from ops.node.keeper import keeper_of
 from ops.node.managers import Manager, manager_of
@@ -36,10 +37,16 @@ class Migration:
 
     def migrate(self, spec: ProcessSpec) -> ProcessReport:
         """Give one process to the new manager; one that it cannot start goes back to the old one."""
-        pid = inspection.report(spec, inspection.asker(spec)).pid
-        if pid is None:
+        report = inspection.report(spec, inspection.asker(spec))
+        if report.state is State.UNKNOWN:
+            return replace(report, ok=False, message=f"nothing was done: {report.message}")
+        if report.pid is None:
             return self._manager(self._kept.kind, self._permit).start(spec)
-        kind = keeper_of(self._kept, spec.name, pid)
+        try:
+            kind = keeper_of(self._kept, spec.name, report.pid)
+        except OSError as error:
+            what = f"nobody can tell who keeps process {report.pid}: {error}"
+            return replace(report, ok=False, state=State.UNKNOWN, message=f"nothing was done: {what}")
         if kind == self._kept.kind:
             return replace(self._manager(kind, self._permit).status(spec), message=f"{kind} keeps it already")
         old = self._manager(kind, self._permit)

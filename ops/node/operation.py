@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from ops.core import deaths
 from ops.core.deadline import Deadline
@@ -64,9 +63,7 @@ class Operation:
         )  # fmt: skip
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.close()
 
     def start(self, *, after_stop: bool = False) -> ProcessReport:
@@ -213,7 +210,10 @@ class Operation:
         ended = self._end(process, asked=draining)
         free = self._until_free(Byte.OWNER)
         if not ended.gone:
-            return self._report(False, str(ended))
+            if not ended.unknown:
+                return self._report(False, str(ended))
+            self._note(found.record)
+            return replace(self._report(False, str(ended)), state=State.UNKNOWN)
         if not free:
             return self._report(False, f"{ended}, yet process {self._lock.holder(Byte.OWNER)} has the slot now")
         self._remove_pidfile()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from ops.core.identity import stat_fields
 from ops.core.records import dataclass
 
 
@@ -27,12 +29,15 @@ class Usage:
 
 
 def usage(pid: int) -> Usage | None:
-    """Read /proc/PID/stat (proc(5)); None for no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+    """Read /proc/PID/stat (proc(5)); None for no such process.
+
+    Raises
+    ------
+    UnseenError : it is there, and hidden.
+    """
+    fields = stat_fields(pid)  # fields[0] is field 3, the state
+    if fields is None:
         return None
-    fields = stat.rpartition(")")[2].split()  # fields[0] is field 3, the state
     ticks = os.sysconf("SC_CLK_TCK")
     uptime = max(time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / ticks, 0.0)
     busy = (int(fields[11]) + int(fields[12])) / ticks
@@ -46,9 +51,31 @@ def usage(pid: int) -> Usage | None:
 
 
 def parent(pid: int) -> int | None:
-    """Give the pid of a process's parent; None for no such process."""
+    """Give the pid of a process's parent; None for no such process.
+
+    Raises
+    ------
+    UnseenError : it is there, and hidden.
+    """
+    fields = stat_fields(pid)
+    return None if fields is None else int(fields[1])
+
+
+def environ(pid: int) -> frozenset[str]:
+    """Give the environment that a process was started with, as `NAME=value`; empty for one that is gone.
+
+    Its main thread may have ended: any other one has the same environment.
+
+    Raises
+    ------
+    PermissionError : it is another user's.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended has none
+                text = Path(f"/proc/{pid}/task/{thread}/environ").read_text(errors="surrogateescape")
+                if text:
+                    return frozenset(text.split("\0"))
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat.rpartition(")")[2].split()[1])
+        pass
+    return frozenset()

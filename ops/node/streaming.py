@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.identity import pidfd_of
 from ops.core.offspring import Offspring
 from ops.node import logtail
 from ops.node.ending import exit_text
@@ -116,7 +117,7 @@ def _listen(
     permit: Callable[[], None],
 ) -> bool:
     """Read until it has ended; what it left behind may hold the pipe open. False when the deadline passed first."""
-    ended = os.pidfd_open(child.pid)
+    ended = pidfd_of(child.pid)
     rest = b""
     try:
         sources = [descriptor, ended]

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from ops.core.protocol import ProcessReport, Request
+from ops.core.locks import Byte
+from ops.core.protocol import ProcessReport, ProcessSpec, Request
 from ops.core.records import replace
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.core.states import ALIVE, State
+from ops.node import inspection
 from ops.node.managers import Manager
 
 _LOCK = re.compile(r"(?P<stem>.+)-(?P<index>\d{1,6})\.lock")
@@ -26,7 +28,14 @@ def reports(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:
         for slot in slots_beside(Path(request.shared), roster)
     ]
     found = manager.statuses(specs) if specs else ()
-    return tuple(one for one in found if one.state in ALIVE or one.state is State.CRASH_LOOPING)
+    return tuple(one for one, spec in zip(found, specs) if _is_lived_in(one, spec))
+
+
+def _is_lived_in(report: ProcessReport, spec: ProcessSpec) -> bool:
+    """Whether somebody is in a slot, or about to be."""
+    if report.state is State.UNKNOWN:  # as an empty one is while its manager cannot be asked
+        return inspection.asker(spec)(Byte.OWNER) is not None
+    return report.state in ALIVE or report.state is State.CRASH_LOOPING
 
 
 def slots_beside(shared: Path, roster: Roster) -> Iterator[Slot]:

@@ -14,7 +14,7 @@ from ops.core import pidfile, systemd
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.handover import FRESH_VARIABLE
-from ops.core.identity import Identity
+from ops.core.identity import Identity, UnseenError
 from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node import ending, journal
@@ -124,7 +124,7 @@ class UnitOperation(Operation):
         process = None
         try:
             pid = deadline.poll(lambda: self._lock.holder(Byte.OWNER) or asked.poll() is not None, every=0.005)
-            process = Identity.of(pid) if not isinstance(pid, bool) and pid else None
+            process = _identity(pid) if not isinstance(pid, bool) and pid else None
             if process is not None:
                 self._say("spawned", f"process {process.pid}")
                 self._note(replace(record, process=process, starts=record.starts + 1))
@@ -189,8 +189,11 @@ class UnitOperation(Operation):
             how = self._stop_unit(facts, began)
         except SystemdError as error:
             return Ending(False, str(error))
-        if process.alive():
-            return Ending(False, f"process {process.pid} is still there after systemctl stop")
+        try:
+            if process.alive():
+                return Ending(False, f"process {process.pid} is still there after systemctl stop")
+        except UnseenError as error:
+            return Ending(False, str(error), unknown=True)
         if how.startswith("killed"):
             self._say("killed", how)
         return Ending(True, how)
@@ -229,3 +232,16 @@ class UnitOperation(Operation):
             pidfile.write_whole(
                 self._once, f'{FRESH_VARIABLE}="{",".join(self.spec.fresh_member_of)}"\n', durable=False
             )
+
+
+def _identity(pid: int) -> Identity | None:
+    """Take the identity of what systemd has started; None where it has ended by now.
+
+    Raises
+    ------
+    SystemdError : it cannot be seen.
+    """
+    try:
+        return Identity.of(pid)
+    except UnseenError as error:
+        raise SystemdError(f"systemd has started it, yet {error}") from error

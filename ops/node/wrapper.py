@@ -60,7 +60,7 @@ class Wrapper:
         self._notify = NotifySocket()
         self._inbox, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        for number in (*_STOPS, *_PASSED_ON):
+        for number in (*_STOPS, *_PASSED_ON, signal.SIGCHLD):
             signal.signal(number, _heard)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         child.end_with_parent(signal.SIGTERM)
@@ -95,17 +95,17 @@ class Wrapper:
 
     def _watch(self, process: Identity) -> tuple[Stage, str]:
         """Stay with the process until it has ended; gives how, in words, where it was ended from here."""
-        descriptor = os.pidfd_open(process.pid)
-        watched: list[Any] = [descriptor, self._inbox, self._notify]
+        watched: list[Any] = [self._inbox, self._notify]
         limit: Deadline | None = Deadline(self._ready_seconds())
         while True:
-            timeout = None if limit is None else limit.remaining
+            ended = _has_ended(process.pid)  # SIGCHLD comes by the inbox; what it said last is read all the same
+            timeout = 0.0 if ended else None if limit is None else limit.remaining
             readable = select.select(watched, [], [], timeout)[0]
             if self._inbox in readable and self._obey(process):
                 return Stage.STOPPED, str(ending.end(process, self._spec.stop_timeout_seconds, _say))
             if self._notify in readable:  # READY=1 counts, even if it was the last word
                 limit = self._hear(process, limit)
-            elif descriptor in readable:
+            elif ended:
                 return self._unasked(), ""
             if limit is not None and limit.expired:
                 if self._spec.readiness == "notify":
@@ -120,7 +120,7 @@ class Wrapper:
         numbers = self._inbox.recv(64)
         if any(number in _STOPS for number in numbers):
             return True
-        for number in numbers:
+        for number in set(numbers) - {signal.SIGCHLD}:
             process.send(signal.Signals(number))
         return False
 
@@ -200,6 +200,10 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return _FAILED
     return Wrapper(spec, float(watchdog) if watchdog else None).run()
+
+
+def _has_ended(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _heard(number: int, frame: object) -> None:

@@ -68,7 +68,9 @@ def restart(context: Context, processes: str | None = None, json: bool = False) 
 
 def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool) -> int:
     """Ask this host's agent in process, and show what it says; gives the exit code."""
+    from ops.core.errors import ExitCode
     from ops.core.protocol import Verb
+    from ops.core.states import State
     from ops.render.progress import Progress
     from ops.tasks.project import place
 
@@ -85,7 +87,10 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
     _show(found, response, as_json=as_json)
     if response.error:
         return INTERRUPTED
-    return 0 if all(one.ok for one in response.processes) else 1
+    bad = [one.state for one in response.processes if not one.ok]
+    if bad and all(state is State.UNKNOWN for state in bad):
+        return int(ExitCode.UNREACHABLE)
+    return int(ExitCode.FAILED if bad else ExitCode.DONE)
 
 
 def _ask(found: Place, verb: Verb, say: Callable[[Event], None] = lambda _event: None) -> Response:

@@ -14,6 +14,7 @@ import pytest
 from ops.sandbox.shared import SharedKafka
 from ops.sandbox.state import Status
 from tests.labs import in_process
+from tests.labs.refusing import refusing
 
 BIN = Path(sys.executable).parent
 
@@ -95,3 +96,31 @@ def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
     said = json.loads(done.stdout)
     assert (said["stage"], said["host"]) == ("sandbox", "host1"), done.stderr
     assert [one["name"] for one in said["processes"]] == ["karafka-0", "karafka-1"]
+
+
+def test_a_stop_whose_outcome_nobody_can_tell_exits_4(tmp_path: Path) -> None:
+    # Given a foreign command that runs
+    settings = {
+        "karafka": {
+            "application": "untold",
+            "deploy_to": "/srv/untold",
+            "command": ["sleep", "300"],
+            "readiness": "alive",
+            "processes": 1,
+            "stages": {"test": {"hosts": [{"host": "web1"}]}},
+        }
+    }
+    (tmp_path / "fabric.yaml").write_text(json.dumps(settings))
+    (tmp_path / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    assert inv(tmp_path, "start").returncode == 0
+    try:
+        # When it is stopped where the kernel lets nobody hold on to a process
+        argv = refusing("pidfd_open", "EPERM", str(BIN / "inv"), "stop")
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        # Then it exits as for what is unknown, and says why
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert "pidfd_open: Operation not permitted" in done.stderr
+        assert "unknown" in done.stdout
+        assert inv(tmp_path, "status").returncode == 0
+    finally:
+        assert inv(tmp_path, "stop").returncode == 0

@@ -95,6 +95,8 @@ class SystemdManager:
 
 def _joined(report: ProcessReport, facts: Facts, unit: str) -> ProcessReport:
     """Add what systemd says to what the slot tells."""
+    if report.state is State.UNKNOWN:
+        return report
     if report.state in ALIVE:
         if facts.pid and facts.pid != report.pid:
             return _remarked(report, f"{unit} has another process, {facts.pid}")

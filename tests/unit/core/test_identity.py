@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from ops.core.deadline import Deadline
-from ops.core.identity import Identity, boot_id, start_ticks
+from ops.core.identity import Identity, UnseenError, boot_id, refusal, start_ticks, stat_fields
+from tests.labs.refusing import refusing
 
 
 @pytest.fixture
@@ -89,6 +91,61 @@ def test_a_name_with_brackets_and_blanks_does_not_confuse() -> None:
     assert own is not None
     assert theirs is not None
     assert theirs >= own
+
+
+MAIN_ENDS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_main_thread_has_ended_lives_until_its_last_one_ends() -> None:
+    # Given a process whose main thread ends, while another one works on
+    with subprocess.Popen([sys.executable, "-c", MAIN_ENDS], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        identity = Identity.of(process.pid)
+        assert identity is not None
+        assert Deadline(10).poll(lambda: (stat_fields(process.pid) or [""])[0] == "Z")
+        # Then it is alive, and the same as before
+        assert identity.alive()
+        assert Identity.of(process.pid) == identity
+        # When it is killed, then it is gone
+        assert identity.send(signal.SIGKILL)
+        assert Deadline(10).poll(lambda: not identity.alive())
+
+
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
+def test_what_cannot_be_held_on_to_is_sent_nothing(child: subprocess.Popen[bytes], error: str) -> None:
+    # Given a process, and a kernel or a filter that refuses pidfds
+    script = f"""
+import signal, subprocess
+from ops.core.identity import Identity, UnseenError
+theirs = Identity.of({child.pid})
+try:
+    theirs.send(signal.SIGKILL)
+except UnseenError as error:
+    print(error)
+own = subprocess.Popen(["sleep", "300"])
+print(Identity.of(own.pid).send(signal.SIGKILL), own.wait(10))
+"""
+    # When it is sent a signal, and so is a child of who sends it
+    argv = refusing("pidfd_open", error, sys.executable, "-c", script)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    # Then nobody guesses, and only the child's number is certain enough
+    why = os.strerror(getattr(errno, error))
+    assert done.stdout.splitlines() == [f"process {child.pid} cannot be held on to: pidfd_open: {why}", "True -9"]
+    assert child.poll() is None
+
+
+def test_a_refused_signal_is_told_apart_from_another_users_process(child: subprocess.Popen[bytes]) -> None:
+    # Given a process of this very user
+    # When a filter refuses to send it a signal, then nobody says that it is another user's
+    refused = refusal(child.pid)
+    assert "signals to it are refused" in str(refused)
+    assert isinstance(refused, UnseenError)
 
 
 def test_own_is_this_process() -> None:
