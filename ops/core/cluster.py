@@ -91,6 +91,7 @@ class Group:
     epoch : grows with each change of members or assignment; None for classic groups, whose generation no
         admin request tells.
     progress : of every partition that is subscribed to, assigned or has a committed offset, ordered.
+    ports : that the brokers listen on, as they tell whoever asks.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Group:
     epoch: int | None = None
     members: tuple[Member, ...] = ()
     progress: tuple[Progress, ...] = ()
+    ports: tuple[int, ...] = ()
 
     @property
     def lag(self) -> int | None:

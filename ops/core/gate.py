@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ops.core.cluster import STABLE, WITHOUT_MEMBERS, Group, Member, Partition, Progress, partitions_text
-from ops.core.membership import Muster, duplicates, muster, own_topics, strangers, unowned
+from ops.core.membership import Muster, absent, duplicates, muster, own_topics, strangers, unowned
 from ops.core.standing import Process
 from ops.core.states import ALIVE, State
 from ops.core.verdict import Cause, Judgement, Reason, Verdict, judged
@@ -80,6 +80,7 @@ class Gate:
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._before = {group.name: _by_partition(group) for group in terms.before}
+        self._old = {group.name: frozenset(one.id for one in group.members) for group in terms.before}
         self._first: dict[str, dict[Partition, Progress]] = {}
         self._began: float | None = None
         self._ids: dict[tuple[str, str], list[str]] = {}
@@ -105,13 +106,8 @@ class Gate:
 
     def _group(self, group: Group, processes: Sequence[Process], elapsed: float) -> list[Reason]:
         topics = own_topics(group, processes, self._terms.topics.get(group.name, ()))
-        found = muster(group, processes, topics)
-        reasons = _state(group)
-        reasons += [
-            Reason(Cause.MISSING, group.name, f"group {group.name}: {one.name} is not a member", one.name)
-            for one in found.missing
-            if not one.given_up
-        ]
+        found = muster(group, processes, topics, self._old.get(group.name, frozenset()))
+        reasons = _state(group) + absent(group, found)
         reasons += (
             duplicates(group, processes, found)
             + self._fights(group, found)
@@ -150,6 +146,7 @@ class Gate:
         first = self._first.setdefault(group.name, dict(now))
         before = self._before.get(group.name)
         foreign = {found.present[one.name].id for one in processes if one.foreign and one.name in found.present}
+        foreign |= {member.id for crowd in found.crowds for member in crowd.members}
         stuck: dict[tuple[Cause, str], list[Progress]] = {}
         for partition, member in group.owners.items():
             if partition in now:

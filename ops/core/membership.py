@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ops.core.attribution import attribute
 from ops.core.cluster import Group, Member, partitions_text
+from ops.core.crowd import Crowd
 from ops.core.standing import Process
 from ops.core.verdict import Cause, Reason
 
@@ -17,25 +19,39 @@ class Muster:
 
     Attributes
     ----------
-    present : the member of each process, by the process's name.
-    missing : processes without a member.
+    present : the member of each process, by the process's name, where it is certain.
+    missing : processes that certainly have no member.
     strangers : members of nobody that read the group's own topics.
     others : members of nobody that read other topics: those of another app that shares the group.
+    crowds : members and processes of foreign commands that nobody can tell apart.
     """
 
     present: dict[str, Member]
     missing: tuple[Process, ...]
     strangers: tuple[Member, ...]
     others: tuple[Member, ...]
+    crowds: tuple[Crowd, ...] = ()
+
+    @property
+    def own(self) -> tuple[Member, ...]:
+        """The members that are processes of this application, whichever."""
+        return (*self.present.values(), *(member for crowd in self.crowds for member in crowd.members))
+
+    def crowd_of(self, process: str) -> Crowd | None:
+        """Give the crowd that a process is part of."""
+        return next((one for one in self.crowds if any(some.name == process for some in one.processes)), None)
 
 
-def muster(group: Group, processes: Sequence[Process], topics: Collection[str] = ()) -> Muster:
-    """Find the member of each process: by instance id, else by the member id of its record, else by count.
+def muster(
+    group: Group, processes: Sequence[Process], topics: Collection[str] = (), old: Collection[str] = ()
+) -> Muster:
+    """Find the member of each process: by instance id, else by the member id of its record, else see `attribution`.
 
     Parameters
     ----------
     processes : all that are to be members of the group, wherever they run.
     topics : the group's own; without any, what the processes' members subscribe to.
+    old : ids of members that were there before the processes that are `replaced` began.
     """
     left = list(group.members)
     present: dict[str, Member] = {}
@@ -56,30 +72,46 @@ def muster(group: Group, processes: Sequence[Process], topics: Collection[str] =
         else:
             missing.append(process)
     own = frozenset(topics) or frozenset(topic for member in present.values() for topic in member.topics)
-    candidates = [one for one in left if one.instance_id is None and (not own or own & set(one.topics))]
-    for process, member in zip(nameless, candidates):
-        present[process.name] = member
-        left.remove(member)
-    missing += nameless[len(candidates) :]
+    crowds: tuple[Crowd, ...] = ()
+    if nameless:
+        candidates = [one for one in left if not one.topics or not own or own & set(one.topics)]
+        known = attribute(candidates, nameless, group.ports, old, [one.host for one in group.members])
+        present |= known.present
+        crowds = known.crowds
+        missing += known.missing
+        left = [one for one in left if one not in candidates or one in known.left]
     # While a group divides its partitions nothing is told of topics: who is there unasked is a stranger then
     strange = [one for one in left if not one.topics or not own or own & set(one.topics)]
-    return Muster(present, tuple(missing), tuple(strange), tuple(one for one in left if one not in strange))
+    return Muster(present, tuple(missing), tuple(strange), tuple(one for one in left if one not in strange), crowds)
 
 
 def own_topics(group: Group, processes: Sequence[Process], topics: Collection[str] = ()) -> frozenset[str]:
     """Give the topics of a group that are this application's: those given, else what its members subscribe to."""
     if topics:
         return frozenset(topics)
-    present = muster(group, processes).present.values()
-    return frozenset(topic for member in present for topic in member.topics)
+    return frozenset(topic for member in muster(group, processes).own for topic in member.topics)
 
 
-def strangers(group: Group, found: Muster, absent: Collection[str] = ()) -> list[Reason]:
+def absent(group: Group, found: Muster) -> list[Reason]:
+    """Say which processes are no members: by name where that is certain, else how many of which."""
+    reasons = [
+        Reason(Cause.MISSING, group.name, f"group {group.name}: {one.name} is not a member", one.name)
+        for one in found.missing
+        if not one.given_up
+    ]
+    for crowd in found.crowds:
+        count = crowd.absent - sum(one.given_up for one in crowd.processes)
+        if count > 0:
+            reasons.append(Reason(Cause.MISSING, group.name, f"group {group.name}: {crowd.absent_text(count)}"))
+    return reasons
+
+
+def strangers(group: Group, found: Muster, left: Collection[str] = ()) -> list[Reason]:
     """Say which members nobody answers for.
 
     Parameters
     ----------
-    absent : instance ids of the application's processes that do not run: their places are left over, not taken.
+    left : instance ids of the application's processes that do not run: their places are left over, not taken.
     """
     return [
         Reason(
@@ -90,7 +122,11 @@ def strangers(group: Group, found: Muster, absent: Collection[str] = ()) -> list
             member.partitions,
         )
         for member in found.strangers
-        if member.instance_id not in absent
+        if member.instance_id not in left
+    ] + [
+        Reason(Cause.STRANGER, group.name, f"group {group.name}: {crowd.surplus_text()}")
+        for crowd in found.crowds
+        if crowd.surplus > len(crowd.ended)
     ]
 
 

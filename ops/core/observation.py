@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ops.core.advance import complaint, seconds_apart, stuck, suspicious
 from ops.core.cluster import STABLE, Group, Member, Partition, Progress
+from ops.core.crowd import Crowd, names_text
 from ops.core.membership import Muster, muster
 from ops.core.protocol import ProcessReport
 from ops.core.sight import HostReport, Observation, Place, Remark, Row, Suspect, Zombie
@@ -14,7 +15,6 @@ from ops.core.standing import Process
 from ops.core.states import ALIVE, GONE, State
 
 JOINING_SECONDS = 10.0  # a process as young as that may still be on its way into its group
-_RANKS = dict.fromkeys(ALIVE, 0) | {State.UNKNOWN: 1}  # of processes of which a member may be either
 
 
 def observe(
@@ -37,11 +37,10 @@ def observe(
     apart_seconds : how long ago that was.
     """
     processes = {(host.host, name): one for host in hosts for name, one in _processes(host).items()}
-    likely = sorted(processes.values(), key=lambda one: _RANKS.get(one.state, 2))
     musters = {
         group.name: muster(
             group,
-            [one for one in likely if group.name in one.groups or not one.groups],
+            [one for one in processes.values() if group.name in one.groups or not one.groups],
             (topics or {}).get(group.name, ()),
         )
         for group in groups
@@ -60,6 +59,10 @@ def observe(
             suspects += look.suspects
     for group in groups:
         remarks += _unexplained(group, musters[group.name], hosts, processes)
+        for crowd in musters[group.name].crowds:
+            found = _crowd(group, crowd, past.get(group.name, {}), apart_seconds)
+            remarks += found[0]
+            suspects += found[1]
     return Observation(tuple(rows), tuple(remarks), tuple(suspects))
 
 
@@ -68,11 +71,23 @@ def _processes(host: HostReport) -> dict[str, Process]:
     found = {}
     for report in host.reports:
         own = host.groups.get(report.name, ())
-        found[report.name] = Process.of(host.host, report, host.instance_ids.get(report.name), own)
+        found[report.name] = Process.of(
+            host.host,
+            report,
+            host.instance_ids.get(report.name),
+            own,
+            given_id=host.given_ids.get(report.name, ""),
+            addresses=host.addresses,
+        )
     for name, instance_id in host.instance_ids.items():
         if name not in found:
             state = State.UNKNOWN
-            found[name] = Process(f"{host.host} {name}", instance_id, host.groups.get(name, ()), state)
+            given_id = host.given_ids.get(name, "")
+            addresses = host.addresses or None
+            found[name] = Process(
+                f"{host.host} {name}", instance_id, host.groups.get(name, ()), state, given_id=given_id,
+                addresses=addresses,
+            )  # fmt: skip
     return found
 
 
@@ -110,13 +125,16 @@ class _Look:
         """Look at it in one group."""
         process, report = self._process, self._report
         member = found.present.get(process.name)
+        if member is None and found.crowd_of(process.name) is not None:
+            self._places.append(Place(group.name, group.state, None, None, None, None, untold=True))
+            return
         if group.name not in process.groups and member is None:
             return
         self._places.append(_place(group, process, member))
         if report.state is not State.RUNNING:
             return
         if member is None:
-            if report.uptime_seconds is None or report.uptime_seconds >= JOINING_SECONDS:
+            if not _is_young(process):
                 text = f"runs, and group {group.name} ({group.state}) does not have it"
                 self._remark(Zombie.NOT_IN_GROUP, group.name, text)
             return
@@ -134,6 +152,39 @@ class _Look:
     def _remark(self, zombie: Zombie, group: str, text: str) -> None:
         text = f"{self._process.name}: {text}"
         self.remarks.append(Remark(zombie, group, text, self._host, self._report.name))
+
+
+def _is_young(process: Process) -> bool:
+    return process.uptime_seconds is not None and process.uptime_seconds < JOINING_SECONDS
+
+
+def _crowd(
+    group: Group, crowd: Crowd, past: Mapping[Partition, Progress], apart_seconds: float
+) -> tuple[list[Remark], list[Suspect]]:
+    """Look at what cannot be told apart: the group is blamed, and no process."""
+    remarks: list[Remark] = []
+    suspects: list[Suspect] = []
+    known = [one for one in crowd.processes if one.state is State.RUNNING and not _is_young(one)]
+    count = crowd.absent - (len(crowd.processes) - len(known))
+    if count > 0:
+        text = f"group {group.name} ({group.state}): {crowd.absent_text(count)}"
+        remarks.append(Remark(Zombie.NOT_IN_GROUP, group.name, text))
+    if crowd.surplus > len(crowd.ended):
+        remarks.append(Remark(Zombie.UNEXPLAINED, group.name, f"group {group.name}: {crowd.surplus_text()}"))
+    elif crowd.surplus:
+        text = f"group {group.name}: {crowd.left_text()}"
+        remarks.append(Remark(Zombie.UNEXPLAINED, group.name, text))
+    if len(known) < len(crowd.processes) or not known:
+        return remarks, suspects  # whose members may be those of hosts that were not asked
+    for member in crowd.members:
+        apart = seconds_apart(known[0], group.name)
+        compared = apart_seconds >= apart and bool(past)
+        if compared and (trouble := stuck(known[0], member, group, past)):
+            text = f"{trouble}; it is one of {names_text(one.name for one in known)}"
+            remarks.append(Remark(Zombie.NO_PROGRESS, group.name, text, member=member.id))
+        elif not compared and suspicious(known[0], member, group, past):
+            suspects.append(Suspect(group.name, "", "", apart, member.id))
+    return remarks, suspects
 
 
 def _place(group: Group, process: Process, member: Member | None) -> Place:

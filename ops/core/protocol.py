@@ -146,6 +146,8 @@ class ProcessReport:
     consumer : the consumer's own status record; None for a foreign command.
     consumer_age_seconds : since it was written, by the host's boot clock; None where it does not say.
     frozen : stopped by a signal (SIGSTOP) or a debugger.
+    ports : remote ports of the TCP connections of a foreign command and its children; None where nobody knows.
+    ended_seconds : since its last end, of one that is not there; None where nobody knows.
     timings : what the steps took, in seconds: `stop` and `start`, or for a warm handover `standby` (until it was warm),
         `drain` (until the old one gave the slot up) and `takeover` (until the new one worked).
     """
@@ -165,6 +167,8 @@ class ProcessReport:
     consumer: dict[str, Any] | None = None
     consumer_age_seconds: float | None = None
     frozen: bool = False
+    ports: tuple[int, ...] | None = None
+    ended_seconds: float | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -182,6 +186,7 @@ class Response:
     described : every group of the release's app with its topics as the cluster names them; None where it did not say,
         `error` tells why.
     current : the release that `current` leads to; empty where nobody asked, or where it leads nowhere.
+    addresses : of a status, this host's own; none where it cannot tell.
     """
 
     processes: tuple[ProcessReport, ...]
@@ -193,6 +198,7 @@ class Response:
     others: tuple[ProcessReport, ...] = ()
     described: dict[str, list[str]] | None = None
     current: str = ""
+    addresses: tuple[str, ...] = ()
     facts: Facts | None = None
     installed: InstallAnswer | None = None
     deployed: DeployAnswer | None = None
@@ -227,6 +233,7 @@ def decode_line(text: str) -> Event | Response:
             others=_reports(data["others"]),
             described=groups_of(data.get("described")),
             current=str(data.get("current", "")),
+            addresses=tuple(map(str, data.get("addresses", ()))),
             **{name: _optional(kind, data.get(name)) for name, kind in ANSWERS.items()},
         )
     except (TypeError, KeyError, ValueError) as error:
@@ -234,7 +241,13 @@ def decode_line(text: str) -> Event | Response:
 
 
 def _reports(data: Any) -> tuple[ProcessReport, ...]:
-    return tuple(ProcessReport(**{**one, "state": State(one["state"]), "log": tuple(one["log"])}) for one in data)
+    return tuple(_report(one) for one in data)
+
+
+def _report(data: Any) -> ProcessReport:
+    ports = data.get("ports")
+    lists = {"log": tuple(data["log"]), "ports": None if ports is None else tuple(int(one) for one in ports)}
+    return ProcessReport(**{**data, "state": State(data["state"]), **lists})
 
 
 def _optional(kind: str, data: Any) -> Any:

@@ -30,6 +30,7 @@ class Remark:
     ----------
     host, process : whose; empty for a member that no process explains.
     text : for people.
+    member : the member's id where nobody can tell which process it is.
     """
 
     zombie: Zombie
@@ -37,6 +38,7 @@ class Remark:
     text: str
     host: str = ""
     process: str = ""
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class HostReport:
     instance_ids : of its slots, by process name, also of those that were not asked about; None for foreign commands.
     groups : of its slots, by process name; a slot that is not in it runs those that its record names.
     current_release : what `current` leads to; empty where nobody knows.
+    given_ids : what the commands of its slots are given as instance ids, by process name; a foreign one may use it.
+    addresses : of the host; none where nobody knows.
     superfluous : processes of it, among the reports, whose slots the settings do not have (any more).
     reachable : whether the reports are the whole truth; the members of a host that is not answer for themselves.
     """
@@ -59,6 +63,8 @@ class HostReport:
     current_release: str = ""
     reachable: bool = True
     superfluous: frozenset[str] = frozenset()
+    given_ids: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Place:
     partitions : its own; None while the group divides them, when nobody can tell.
     generation : by its own word; None where it tells none.
     lag : in its partitions; None if they or the lag of one of them is unknown.
+    untold : which member is its own, if any, nobody can tell.
     """
 
     group: str
@@ -79,6 +86,7 @@ class Place:
     generation: int | None
     partitions: tuple[Partition, ...] | None
     lag: int | None
+    untold: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,17 +122,21 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """Give what the report does not say as JSON data."""
         places = [{**asdict(one), "partitions": _names(one.partitions)} for one in self.places]
+        for place in places:
+            if not place["untold"]:
+                del place["untold"]
         return {"places": places, "zombies": [str(one) for one in self.zombies]}
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A process for which messages wait; a look so many seconds later tells whether it makes progress."""
+    """A process or member for which messages wait; a look so many seconds later tells whether it makes progress."""
 
     group: str
     host: str
     process: str
     seconds: float
+    member: str = ""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,12 @@ class Process:
     session_timeout_seconds : how long the brokers keep its place; None where nobody knows.
     pause_seconds : how long its place is empty at a restart, at worst.
     given_up : its host has failed and the rollout goes on without it: nothing is expected of it.
+    given_id : the instance id that its command was given and that a foreign one may use, or not.
+    pid, uptime_seconds, frozen : as its host reports them.
+    addresses : of its host; None where nobody knows.
+    ports : remote ports of the connections that it and its children have; None where nobody knows.
+    ended_seconds : since its last end, of one that is not there; None where nobody knows.
+    replaced : it was started after the first look of a rollout: what was a member then is not this one.
     """
 
     name: str
@@ -69,14 +75,37 @@ class Process:
     session_timeout_seconds: float | None = None
     pause_seconds: float = 0.0
     given_up: bool = False
+    given_id: str = ""
+    pid: int | None = None
+    uptime_seconds: float | None = None
+    frozen: bool = False
+    addresses: tuple[str, ...] | None = None
+    ports: tuple[int, ...] | None = None
+    ended_seconds: float | None = None
+    replaced: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host's key."""
+        return self.name.partition(" ")[0]
 
     @classmethod
-    def of(cls, host: str, report: ProcessReport, instance_id: str | None, groups: tuple[str, ...]) -> Process:
+    def of(
+        cls,
+        host: str,
+        report: ProcessReport,
+        instance_id: str | None,
+        groups: tuple[str, ...],
+        *,
+        given_id: str = "",
+        addresses: tuple[str, ...] = (),
+    ) -> Process:
         """Make it of what a host's agent reports.
 
         Parameters
         ----------
         groups : it is to be a member of; without any, those that its record names.
+        addresses : of the host; none where nobody knows.
         """
         standings = standings_of(report.consumer, report.consumer_age_seconds or 0.0)
         return cls(
@@ -87,6 +116,13 @@ class Process:
             foreign=report.consumer is None,
             standings=standings,
             session_timeout_seconds=_seconds((report.consumer or {}).get(SESSION)),
+            given_id=given_id,
+            pid=report.pid,
+            uptime_seconds=report.uptime_seconds,
+            frozen=report.frozen,
+            addresses=addresses or None,
+            ports=report.ports,
+            ended_seconds=report.ended_seconds,
         )
 
 

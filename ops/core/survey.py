@@ -167,10 +167,13 @@ def _confirming(sight: _Sight | None) -> frozenset[Key]:
     if sight is None:
         return frozenset()
     observation = sight.observation
-    suspects = {(Zombie.NO_PROGRESS, one.group, one.host, one.process, "") for one in observation.suspects}
+    suspects = {
+        (Zombie.NO_PROGRESS, one.group, one.host, one.process, one.member) for one in observation.suspects
+    }  # fmt: skip
     return frozenset({_key(one) for one in observation.remarks} | suspects)
 
 
 def _key(remark: Remark) -> Key:
-    """Tell remarks apart; those without a process by their text, which names the member."""
-    return remark.zombie, remark.group, remark.host, remark.process, "" if remark.process else remark.text
+    """Tell remarks apart; those without a process by their member, else by their text."""
+    what = "" if remark.process else remark.member or remark.text
+    return remark.zombie, remark.group, remark.host, remark.process, what

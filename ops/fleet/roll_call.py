@@ -45,7 +45,7 @@ class RollCall:
             self._first[paused.name] = paused
         for outcome in report.outcomes:
             for each in outcome.others:
-                other = self._process(outcome.host, each, instance_id(self._settings, outcome.host, each.name))
+                other = self._process(outcome, each, instance_id(self._settings, outcome.host, each.name))
                 self._others[other.name] = other
 
     def reports(self, host: str) -> tuple[ProcessReport, ...]:
@@ -98,7 +98,8 @@ class RollCall:
             if was_alive or host in self._restarted:
                 groups = set(one.groups) | set(before.groups if before is not None and was_alive else ())
                 lost = host in self.given_up and one.state not in ALIVE
-                found.append(replace(one, groups=tuple(sorted(groups)), given_up=lost))
+                new = before is None or one.pid != before.pid
+                found.append(replace(one, groups=tuple(sorted(groups)), given_up=lost, replaced=new))
         gone = {one.name for one in self._leaving}
         return (*found, *(one for name, one in self._others.items() if name not in gone))
 
@@ -106,11 +107,17 @@ class RollCall:
         for outcome in report.outcomes:
             ids = {spec.name: spec.env.get("KARAFKA_INSTANCE_ID") for spec in outcome.action.request.processes}
             for one in outcome.processes:
-                yield outcome.host, one, self._process(outcome.host, one, ids.get(one.name))
+                yield outcome.host, one, self._process(outcome, one, ids.get(one.name))
 
-    def _process(self, host: str, report: ProcessReport, instance_id: str | None) -> Process:
-        own = instance_id if self._settings.app is not None else None
-        return Process.of(host, report, own, self._settings.kafka.groups)
+    def _process(self, outcome: Outcome, report: ProcessReport, instance_id: str | None) -> Process:
+        return Process.of(
+            outcome.host,
+            report,
+            instance_id if self._settings.app is not None else None,
+            self._settings.kafka.groups,
+            given_id=instance_id or "",
+            addresses=outcome.response.addresses if outcome.response is not None else (),
+        )
 
 
 def _slot(name: str) -> Slot:

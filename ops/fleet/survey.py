@@ -118,6 +118,7 @@ def host_reports(settings: Settings, outcomes: Iterable[Outcome]) -> list[HostRe
                 response.current if response is not None else "",
                 reachable=response is not None and not response.error,
                 others=others,
+                addresses=response.addresses if response is not None else (),
             )
         )
     return reports
@@ -132,6 +133,7 @@ def host_report(
     *,
     reachable: bool,
     others: tuple[ProcessReport, ...] = (),
+    addresses: tuple[str, ...] = (),
 ) -> HostReport:
     """Put what one host said beside what the settings say of it.
 
@@ -140,19 +142,22 @@ def host_report(
     specs : of all its slots, also those that were not asked about.
     current : the release that it would start.
     others : what lives in slots that the settings do not have.
+    addresses : of the host; none where nobody knows.
     """
     specs = tuple(specs)
     own = settings.app is not None
-    ids = {spec.name: spec.env.get("KARAFKA_INSTANCE_ID") if own else None for spec in specs}
-    ids |= {one.name: instance_id(settings, host, one.name) if own else None for one in others}
+    given = {spec.name: spec.env.get("KARAFKA_INSTANCE_ID", "") for spec in specs}
+    given |= {one.name: instance_id(settings, host, one.name) for one in others}
     return HostReport(
         host,
         (*reports, *others),
-        ids,
+        {name: (given_id or None) if own else None for name, given_id in given.items()},
         {spec.name: _groups_of(settings, spec) for spec in specs},
         current,
         reachable,
         superfluous=frozenset(one.name for one in others),
+        given_ids=given,
+        addresses=addresses,
     )
 
 
@@ -173,6 +178,7 @@ def remarks_data(survey: Survey) -> dict[str, Any]:
     """Give what is remarkable as JSON data."""
     remarks = [
         {"zombie": str(one.zombie), "group": one.group, "host": one.host, "process": one.process, "text": one.text}
+        | ({"member": one.member} if one.member else {})
         for one in survey.observation.remarks
     ]
     return {"remarks": remarks, **({"cluster_error": survey.cluster_error} if survey.cluster_error else {})}

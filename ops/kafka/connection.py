@@ -85,6 +85,11 @@ class Cluster:
                     self.close()  # connect anew, when a broker listens again
             Deadline(_RETRY_SECONDS).poll(lambda: False, every=_RETRY_SECONDS)
 
+    def ports(self) -> tuple[int, ...]:
+        """Give the ports that the brokers listen on, by the answers so far; no request."""
+        brokers = self._admin._manager.cluster.brokers() if self._admin is not None else ()
+        return tuple(sorted({int(one.port) for one in brokers}))
+
     def _connected(self, deadline: Deadline) -> Any:
         if self._admin is None:
             self._brokers.wait(deadline.remaining)

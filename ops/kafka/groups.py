@@ -48,7 +48,8 @@ def observe(
     if consumer := by_type.get(CONSUMER):
         found |= {group.name: group for group in cluster.ask(lambda admin: describe_consumer_groups(admin, consumer))}
     progress = _progress(cluster, [found[name] for name in wanted], topics or {})
-    return tuple(replace(found[name], progress=progress[name]) for name in wanted)
+    ports = cluster.ports()
+    return tuple(replace(found[name], progress=progress[name], ports=ports) for name in wanted)
 
 
 def _progress(

@@ -63,7 +63,9 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Pe
     manager = manager_of(request.keeping, emit, lines=request.lines, permit=permit)
     if request.verb is Verb.STATUS:
         reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
-        return Response(reports, others=others, current=inspection.current_release(request))
+        foreign = any(one.consumer is None for one in (*reports, *others))
+        addresses = _addresses() if foreign else ()
+        return Response(reports, others=others, current=inspection.current_release(request), addresses=addresses)
     if request.verb is Verb.LOG:
         from ops.node.logs import tell
 
@@ -115,6 +117,13 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
     if request.deploy is not None:
         SECRETS.learn((request.deploy.env, request.deploy.source, request.deploy.build))
     SECRETS.spare((request.host, *(spec.name for spec in request.processes)))
+
+
+def _addresses() -> tuple[str, ...]:
+    """Give this host's addresses, by which its foreign consumers are known in their groups."""
+    from ops.node.sockets import addresses
+
+    return addresses()
 
 
 def _admit(request: Request, emit: Emit) -> None:

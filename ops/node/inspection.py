@@ -146,7 +146,10 @@ def report(
         state, remark = _absent(found)
         if state is State.DEAD and (count := found.looping()):
             remark = f"{remark}; {deaths.text(count)}"
-        return ProcessReport(spec.name, state, ok=ok, message=message or remark, restarts=found.restarts, log=log)
+        return ProcessReport(
+            spec.name, state, ok=ok, message=message or remark, restarts=found.restarts, log=log,
+            ended_seconds=_ended_seconds(found),
+        )  # fmt: skip
     state, remark = _present(spec, found, usage) if found.process else _waiting(usage)
     if state is State.RUNNING and (count := found.looping(usage.uptime_seconds)):
         state, remark = State.CRASH_LOOPING, "; ".join(filter(None, (deaths.text(count), remark)))
@@ -167,7 +170,23 @@ def report(
         consumer=found.consumer,
         consumer_age_seconds=_age_seconds(found.consumer),
         frozen=usage.frozen,
+        ports=_ports(shown) if found.consumer is None else None,
     )
+
+
+def _ports(pid: int | None) -> tuple[int, ...] | None:
+    """Give what a foreign command is connected to: it says nothing of its memberships itself."""
+    from ops.node.sockets import remote_ports
+
+    return None if pid is None else remote_ports(pid)
+
+
+def _ended_seconds(found: Finding) -> float | None:
+    """Say how long ago the agent saw a process end; since the host's boot where none was ever started."""
+    if found.pidfile_left or found.record.phase is not Phase.NONE:
+        return None
+    now = time.clock_gettime(time.CLOCK_BOOTTIME) if found.record.starts == 0 else time.time() - found.record.phase_at
+    return round(max(now, 0.0), 1)
 
 
 def current_release(request: Request) -> str:

@@ -182,7 +182,7 @@ def _partitions(report: ProcessReport, row: Row | None) -> int | None:
 
 
 def _lag(report: ProcessReport, row: Row | None) -> str:
-    if row is None or not _seen(report, row):
+    if row is None or not _seen(report, row) or any(place.untold for place in row.places):
         return ""
     return UNKNOWN if row.lag is None else str(row.lag)
 

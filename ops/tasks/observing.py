@@ -60,6 +60,7 @@ class HostLook:
             current,
             reachable=not self.response.error,
             others=self.response.others,
+            addresses=self.response.addresses,
         )
         if settings.stage == DEVELOPMENT:
             return [own]

@@ -29,7 +29,8 @@ def host(consumer: dict[str, Any] | None, state: State = State.RUNNING, **report
         "karafka-0", state, 100, release="20", uptime_seconds=60.0, consumer=consumer, **report
     )  # fmt: skip
     own = ID if consumer else None
-    return HostReport("h1", (found,), {"karafka-0": own}, {"karafka-0": () if consumer else ("g",)}, "20")
+    groups = {"karafka-0": () if consumer else ("g",)}
+    return HostReport("h1", (found,), {"karafka-0": own}, groups, "20", addresses=("10.0.0.9",))
 
 
 def group(member: str | None = ID, committed: int | None = 5, end: int = 5, more: Sequence[Member] = ()) -> Group:
@@ -213,7 +214,7 @@ def test_a_cluster_that_cannot_be_asked_is_unknown_and_worse_than_a_zombie() -> 
 def test_a_stopped_process_does_not_take_the_place_of_one_that_runs() -> None:
     # Given two foreign processes, the first of them stopped, and one member
     one = host(None)
-    stopped = replace(one.reports[0], name="karafka-0", state=State.STOPPED, pid=None)
+    stopped = replace(one.reports[0], name="karafka-0", state=State.STOPPED, pid=None, ended_seconds=3600.0)
     running = replace(one.reports[0], name="karafka-1")
     both = replace(
         one, reports=(stopped, running), instance_ids={"karafka-0": None, "karafka-1": None},

@@ -1,0 +1,112 @@
+"""What the kernel tells of connections: this host's addresses, and the remote ports that a process is connected to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_SIOCGIFCONF = 0x8912  # netdevice(7)
+_IFREQ_BYTES = 40  # struct ifreq on 64 bit: a name of 16 bytes, then a sockaddr
+_MOST_ADDRESSES = 1024
+_ESTABLISHED = "01"
+_MOST_PROCESSES = 200  # of one process's tree
+
+
+def addresses() -> tuple[str, ...]:
+    """Give this host's addresses; none where the kernel does not tell.
+
+    Those of bridges without a network card are left out, and link-local ones: other hosts may have the same.
+    """
+    try:
+        found = {address for name, address in (*_version_4(), *_version_6()) if not _is_inner_bridge(name)}
+    except OSError:
+        return ()
+    return tuple(sorted(found))
+
+
+def remote_ports(pid: int) -> tuple[int, ...] | None:
+    """Give the remote ports of the TCP connections that a process and its children have; None where that is hidden.
+
+    A wrapper may have its consumer as a child, so all below it and all of its session count.
+    """
+    try:
+        found = _connected(pid)
+        if not found:
+            for other in _tree(pid):
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    found |= _connected(other)
+    except (OSError, ValueError):
+        return None
+    return tuple(sorted(found))
+
+
+def _version_4() -> Iterator[tuple[str, str]]:
+    buffer = array("B", bytes(_MOST_ADDRESSES * _IFREQ_BYTES))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        answer = fcntl.ioctl(one.fileno(), _SIOCGIFCONF, struct.pack("iL", len(buffer), buffer.buffer_info()[0]))
+    told = buffer.tobytes()[: struct.unpack("iL", answer)[0]]
+    for at in range(0, len(told), _IFREQ_BYTES):
+        name = told[at : at + 16].partition(b"\0")[0].decode(errors="replace")
+        yield name, socket.inet_ntop(socket.AF_INET, told[at + 20 : at + 24])
+
+
+def _version_6() -> Iterator[tuple[str, str]]:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except FileNotFoundError:  # the kernel has no IPv6
+        return
+    for line in lines:
+        fields = line.split()
+        if not fields[0].startswith("fe80"):
+            yield fields[5], socket.inet_ntop(socket.AF_INET6, bytes.fromhex(fields[0]))
+
+
+def _is_inner_bridge(name: str) -> bool:
+    """Whether an interface is a bridge that leads to no network card."""
+    ports = Path("/sys/class/net") / name.partition(":")[0] / "brif"
+    return ports.is_dir() and not any((ports.parent.parent / one.name / "device").exists() for one in ports.iterdir())
+
+
+def _connected(pid: int) -> set[int]:
+    """Give the remote ports of one process's own connections.
+
+    Raises
+    ------
+    OSError : it has ended, or is somebody else's.
+    """
+    sockets = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+        with suppress(FileNotFoundError):
+            sockets.add(os.readlink(f"/proc/{pid}/fd/{name}"))  # noqa: PTH115
+    inodes = {one[8:-1] for one in sockets if one.startswith("socket:[")}
+    found: set[int] = set()
+    for table in ("tcp", "tcp6") if inodes else ():
+        with suppress(FileNotFoundError), Path(f"/proc/{pid}/net/{table}").open() as lines:
+            for line in lines:
+                fields = line.split()
+                if fields[3] == _ESTABLISHED and fields[9] in inodes:
+                    found.add(int(fields[2].rpartition(":")[2], 16))
+    return found
+
+
+def _tree(pid: int) -> list[int]:
+    """Give the processes below one and those of its session, the nearest first."""
+    children: dict[int, list[int]] = {}
+    session = []
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                fields = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(name))
+                if int(fields[3]) == pid:
+                    session.append(int(name))
+    found = [pid]
+    for one in found:
+        found += [child for child in children.get(one, ()) if child not in found]
+    return [one for one in dict.fromkeys((*found, *session)) if one != pid][:_MOST_PROCESSES]
