@@ -84,7 +84,11 @@ def _transport(context: Context, settings: Settings, *, keep: bool) -> SSHTransp
     config = context.config
     if not isinstance(config, Config):
         config = config.clone(into=Config)
-    return SSHTransport(config, settings.known_hosts, settings.connect_timeout_seconds, keep=keep)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    return SSHTransport(config, settings.known_hosts, settings.connect_timeout_seconds, keep=keep, say=say)
 
 
 def _section(context: Context) -> dict[str, Any]:

@@ -1,144 +1,276 @@
-"""Host keys: those of known_hosts are trusted, every other one is refused with what to do about it."""
+"""Host keys: those of known_hosts are trusted as OpenSSH trusts them, every other one is refused.
+
+sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: names that are plain, patterns, negated or hashed; @revoked; @cert-authority.
+"""
 
 from __future__ import annotations
 
-import shlex
+import base64
+import binascii
+import hashlib
+import hmac
+import re
 import threading
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
-from paramiko import HostKeys, MissingHostKeyPolicy, PKey, SSHClient
-from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
-from paramiko.ssh_exception import SSHException
+from ops.fleet.transport.certificates import Certificate, CertificateError, is_certificate, read_certificate, type_of
 
-SYSTEM_FILE = "/etc/ssh/ssh_known_hosts"
-
-Line = tuple[tuple[str, ...], str]
-
-
-class UnknownHostKey(SSHException):
-    """A host whose key no known_hosts file has."""
-
-    def __init__(self, name: str, key: PKey) -> None:
-        super().__init__(f"{name} is not in known_hosts")
-        self.key = key
+SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+SSH_PORT = 22
+_REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
+_KRL = b"SSHKRL\n"
+_BLANKS = re.compile(r"[ \t]+")
 
 
-class Refuse(MissingHostKeyPolicy):
-    """Refuses unknown host keys; Fabric's own policy trusts each of them in silence."""
+@dataclass(frozen=True)
+class Entry:
+    """One line of a known_hosts file.
 
-    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:  # noqa: ARG002
-        """Raise UnknownHostKey."""
-        raise UnknownHostKey(hostname, key)
+    Attributes
+    ----------
+    marker : `@revoked`, `@cert-authority`, or nothing.
+    names : its first field as it stands there.
+    key : the key in SSH's wire format.
+    """
+
+    marker: str
+    names: str
+    key: bytes
+
+
+class Finding(Enum):
+    """What known_hosts says of a host's key."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    CHANGED = "changed"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What known_hosts says of a host's key, and why.
+
+    Attributes
+    ----------
+    known : the other key that a changed one has replaced.
+    reason : why a certificate was not good enough; empty where none was shown.
+    authority : whether known_hosts has an authority for the host.
+    """
+
+    finding: Finding
+    known: bytes = b""
+    reason: str = ""
+    authority: bool = False
 
 
 class KnownHosts:
-    """The known_hosts files, each read once.
+    """The known_hosts files, each read once; used from several threads at once."""
 
-    Parameters
-    ----------
-    files : of every connection; a missing one has no keys.
-    """
-
-    def __init__(self, files: Iterable[str]) -> None:
-        self.files = tuple(files)
-        self._read: dict[str, tuple[Line, ...]] = {}
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[Entry, ...]] = {}
         self._lock = threading.Lock()
 
-    def trust(self, client: SSHClient, address: str, port: int, more: Iterable[str] = ()) -> None:
-        """Let a client accept the keys that the files have for one host, and no other.
+    def entries(self, name: str, files: Iterable[str]) -> tuple[Entry, ...]:
+        """Give the lines of these files that mean a host.
 
         Parameters
         ----------
-        more : further files (ssh_config's UserKnownHostsFile).
+        name : as `host_name` gives it.
 
         Raises
         ------
         OSError : a file is there and can't be read.
         """
-        client.set_missing_host_key_policy(Refuse())
-        name = host_name(address, port)
-        for file in (*self.files, *more):
-            for names, line in self._lines(file):
-                if _matches(name, names):
-                    for key in _key(line):
-                        client.get_host_keys().add(name, key.get_name(), key)
+        found = (entry for file in files for entry in self._entries(file))
+        return tuple(entry for entry in found if means(entry.names, name.lower()))
 
-    def _lines(self, file: str) -> tuple[Line, ...]:
+    def _entries(self, file: str) -> tuple[Entry, ...]:
         with self._lock:
             if file not in self._read:
                 self._read[file] = _load(Path(file).expanduser())
             return self._read[file]
 
 
+@dataclass(frozen=True)
+class Trust:
+    """The host keys that are trusted for one connection.
+
+    Attributes
+    ----------
+    host : what a certificate has to be made out to.
+    entries : the lines for the host and port; for the bare name, which count where the port has none.
+    revoked : keys that are good for no host.
+    """
+
+    host: str
+    entries: tuple[Entry, ...]
+    bare: tuple[Entry, ...] = ()
+    revoked: frozenset[bytes] = frozenset()
+
+    def judge(self, key: bytes, now: float | None = None) -> Judgement:
+        """Judge the key that a host shows.
+
+        A certificate that is not good enough counts as the plain key in it.
+
+        Parameters
+        ----------
+        key : in SSH's wire format, a certificate perhaps.
+        now : seconds since 1970; None for now.
+        """
+        certificate, reason = None, ""
+        plain = key
+        if is_certificate(key):
+            try:
+                certificate = read_certificate(key)
+            except CertificateError as error:
+                return Judgement(Finding.UNKNOWN, reason=str(error), authority=self._authority)
+            plain = certificate.key
+        if self._is_revoked(plain, certificate):
+            return Judgement(Finding.REVOKED)
+        if certificate is not None:
+            reason = self._flaw(certificate, time.time() if now is None else now)
+            if not reason:
+                return Judgement(Finding.KNOWN)
+        own = _compare(self.entries, plain)
+        if own.finding is Finding.UNKNOWN and _compare(self.bare, plain).finding is Finding.KNOWN:
+            own = Judgement(Finding.KNOWN)
+        return Judgement(own.finding, own.known, reason, self._authority)
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The kinds of keys to ask for first: certificates where an authority is known, then those that are known."""
+        entries = self.entries or self.bare
+        plain = [one for entry in entries if not entry.marker for one in signatures_of(type_of(entry.key))]
+        return (*(_CERTIFICATES if self._authority else ()), *dict.fromkeys(plain))
+
+    @property
+    def _authority(self) -> bool:
+        return any(entry.marker == _AUTHORITY for entry in (*self.entries, *self.bare))
+
+    def _is_revoked(self, plain: bytes, certificate: Certificate | None) -> bool:
+        shown = {plain, *([certificate.authority] if certificate else ())}
+        marked = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == _REVOKED}
+        return bool(shown & (marked | self.revoked))
+
+    def _flaw(self, certificate: Certificate, now: float) -> str:
+        """Say why a certificate does not prove that this is the host; empty where it does."""
+        authorities = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == _AUTHORITY}
+        if certificate.authority not in authorities:
+            return f"its authority {fingerprint(certificate.authority)} is not in known_hosts"
+        return certificate.flaw(self.host, now)
+
+
+_PLAIN = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+
+
+def signatures_of(key_type: str) -> tuple[str, ...]:
+    """Give the algorithms by which a kind of key signs; none for kinds that are not known here."""
+    if key_type == "ssh-rsa":
+        return ("rsa-sha2-512", "rsa-sha2-256")
+    return (key_type,) if key_type in _PLAIN else ()
+
+
+_CERTIFICATES = tuple(f"{one}-cert-v01@openssh.com" for kind in _PLAIN for one in signatures_of(kind))
+
+
 def host_name(address: str, port: int) -> str:
     """Give a host's name as known_hosts has it."""
-    return address if port == 22 else f"[{address}]:{port}"
+    return address if port == SSH_PORT else f"[{address}]:{port}"
 
 
-def add_command(address: str, port: int, file: str, via: str | None) -> str:
-    """Give the command that adds a host's key.
+def fingerprint(key: bytes) -> str:
+    """Give a key's fingerprint as `ssh-keygen -l` shows it."""
+    digest = base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+    return f"SHA256:{digest}"
 
-    Parameters
-    ----------
-    via : the jump host that alone reaches it.
+
+def revoked_keys(file: str) -> frozenset[bytes]:
+    """Read ssh_config's RevokedHostKeys: a list of keys.
+
+    Raises
+    ------
+    OSError : it can't be read.
+    ValueError : it is a key revocation list in OpenSSH's own format.
     """
-    scan = ["ssh-keyscan", *(["-p", str(port)] if port != 22 else []), address]
-    return f"{shlex.join([*(['ssh', via] if via else []), *scan])} >> {_shell_path(file)}"
+    data = Path(file).read_bytes()
+    if data.startswith(_KRL):
+        raise ValueError(f"{file} is a revocation list in binary form, which is not read here: name a list of keys")
+    lines = data.decode(errors="replace").splitlines()
+    return frozenset(key for line in lines if not line.lstrip().startswith("#") for key in _key(line.split()[:2]))
 
 
-def remove_command(address: str, port: int, file: str) -> str:
-    """Give the command that removes a host's old key."""
-    return f"ssh-keygen -R {shlex.quote(host_name(address, port))} -f {_shell_path(file)}"
-
-
-def _shell_path(file: str) -> str:
-    """Quote a path, but let the shell expand a leading `~/`."""
-    return f"~/{shlex.quote(file[2:])}" if file.startswith("~/") else shlex.quote(file)
-
-
-def _load(path: Path) -> tuple[Line, ...]:
-    """Read a file; lines with a marker (@cert-authority, @revoked) are none that paramiko can use."""
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return ()
-    lines = (" ".join(raw.split()) for raw in text.splitlines())
-    return tuple((tuple(line.partition(" ")[0].split(",")), line) for line in lines if line and line[0] not in "#@")
-
-
-def _matches(name: str, names: tuple[str, ...]) -> bool:
-    """Whether a line's names mean this host: plain, hashed, a pattern, a negated one (sshd(8), known_hosts)."""
+def means(names: str, name: str) -> bool:
+    """Whether a line's names mean a host, whose name is in lower case."""
+    if names.startswith("|"):
+        return _hashed(name, names)
     found = False
-    for one in names:
-        if one.startswith("|1|"):
-            found = found or _hashed(name, one)
-        elif one.startswith("!"):
-            if _like(name, one[1:]):
+    for pattern in names.split(","):
+        negated = pattern.startswith("!")
+        if _like(name, pattern[negated:].lower()):
+            if negated:
                 return False
-        else:
-            found = found or _like(name, one)
+            found = True
     return found
+
+
+def _compare(entries: tuple[Entry, ...], key: bytes) -> Judgement:
+    """Look a plain key up: another one of its kind means that it has changed, those of other kinds mean nothing."""
+    same = [entry.key for entry in entries if not entry.marker and type_of(entry.key) == type_of(key)]
+    if key in same:
+        return Judgement(Finding.KNOWN)
+    return Judgement(Finding.CHANGED, same[0]) if same else Judgement(Finding.UNKNOWN)
+
+
+def _load(path: Path) -> tuple[Entry, ...]:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(_lines(data.decode(errors="surrogateescape")))
+
+
+def _lines(text: str) -> Iterator[Entry]:
+    for line in text.split("\n"):
+        fields = _BLANKS.split(line.strip(" \t\r"))
+        marker = fields.pop(0) if fields[0] in (_REVOKED, _AUTHORITY) else ""
+        if len(fields) < 3 or fields[0][0] in "#@":
+            continue
+        for key in _key(fields[1:3]):
+            yield Entry(marker, fields[0], key)
+
+
+def _key(fields: list[str]) -> tuple[bytes, ...]:
+    """Read a key's kind and text; none where they are garbage or do not fit each other."""
+    try:
+        key = base64.b64decode(fields[1], validate=True)
+    except (binascii.Error, ValueError, IndexError):
+        return ()
+    return (key,) if type_of(key) == fields[0] else ()
 
 
 def _like(name: str, pattern: str) -> bool:
     if "*" not in pattern and "?" not in pattern:
-        return name.lower() == pattern.lower()
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))  # brackets are literal there
+        return name == pattern
+    return _expression(pattern).fullmatch(name) is not None
+
+
+@lru_cache(4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(one) or re.escape(one) for one in re.sub(r"\*+", "*", pattern)), re.DOTALL)
 
 
 def _hashed(name: str, entry: str) -> bool:
     try:
-        return HostKeys.hash_host(name, entry) == entry
-    except (ValueError, AssertionError):
+        _, kind, salt, digest = entry.split("|")
+        wanted = base64.b64decode(digest, validate=True)
+        found = hmac.new(base64.b64decode(salt, validate=True), name.encode(errors="surrogateescape"), hashlib.sha1)
+    except (ValueError, binascii.Error):
         return False
-
-
-def _key(line: str) -> tuple[PKey, ...]:
-    """Read a line's key; none where it is of a kind that paramiko does not know, or garbage."""
-    try:
-        entry = HostKeyEntry.from_line(line)
-    except (InvalidHostKey, SSHException, ValueError):
-        return ()
-    return (entry.key,) if entry is not None and entry.key is not None else ()
+    return kind == "1" and hmac.compare_digest(found.digest(), wanted)

@@ -13,9 +13,10 @@ from paramiko.ssh_exception import SSHException
 
 from ops.core.deadline import Deadline
 from ops.core.serving import STAY
-from ops.fleet.transport import Exit, HungError, Input, Target
+from ops.fleet.transport import Exit, Input, Target
 from ops.fleet.transport.failures import explain
-from ops.fleet.transport.ssh import Line, SSHTransport, listen
+from ops.fleet.transport.lines import Line, hung, listen
+from ops.fleet.transport.ssh import SSHTransport
 
 PROGRAMS = ("ops.node", "ops.kafka")
 """The modules that stay: a host's agent, and who asks the cluster from there."""
@@ -60,8 +61,8 @@ class StayingAgents:
             return self._ssh.execute(target, command, data, receive, deadline)
         place = (target, tuple(command))
         while True:
-            agent, waited = self._take(place)
-            end, taken = self._put(place, agent, data, receive, deadline)
+            agent, waited, rest = self._take(place, deadline)
+            end, taken = self._put(place, agent, data, receive, rest)
             if taken or not waited:
                 return end or Exit(0)
 
@@ -76,20 +77,19 @@ class StayingAgents:
         """Put a request to an agent, which is kept where it stays; gives the same as `_exchange`."""
         stays = False
         try:
-            end, taken = _exchange(agent.channel, data, receive, deadline)
+            with agent.line.within(deadline):
+                end, taken = _exchange(agent.channel, data, receive, deadline)
             stays = end is None
             return end, taken
         except TimeoutError:
-            raise HungError(
-                f"no answer within {deadline.seconds:g} s; what it had begun may go on there",
-                where=agent.line.way.where,
-                hint=f"look at the host: ssh {place[0].address}",
-            ) from None
+            raise hung(agent.line, place[0], deadline) from None
         except (SSHException, EOFError, ConnectionError) as error:
             raise explain(error, agent.line.way) from error
         finally:
             if stays:
                 self._keep(place, agent)
+            elif deadline.expired:
+                agent.line.hop.cut()
             else:
                 agent.line.close()
 
@@ -117,8 +117,8 @@ class StayingAgents:
         if oldest is not None:
             oldest.line.close()
 
-    def _take(self, place: _Place) -> tuple[_Agent, bool]:
-        """Give an agent that waited and still stands, else a new one, and whether it waited.
+    def _take(self, place: _Place, deadline: Deadline) -> tuple[_Agent, bool, Deadline]:
+        """Give an agent that waited and still stands, else a new one; whether it waited; and the deadline.
 
         Raises
         ------
@@ -131,23 +131,26 @@ class StayingAgents:
                     self._idle.remove(found)
             if found is None:
                 target, command = place
-                return _Agent(*self._ssh.begin(target, (*command, STAY))), False
+                line, channel, rest = self._ssh.begin(target, (*command, STAY), deadline)
+                return _Agent(line, channel), False, rest
             agent = found[1]
-            if _stands(agent):
-                return agent, True
-            agent.line.close()
+            if _stands(agent, deadline):
+                return agent, True, deadline
+            agent.line.hop.cut()
 
 
-def _stands(agent: _Agent) -> bool:
+def _stands(agent: _Agent, deadline: Deadline) -> bool:
     """Whether an agent that waited says that it is there, within the time that connecting to it may take.
 
     A connection that a sleep, a changed network or a firewall has cut looks as good as any.
     """
     channel = agent.channel
-    channel.settimeout(agent.line.way.timeout_seconds)
+    within = Deadline(min(agent.line.way.timeout_seconds, deadline.remaining))
+    channel.settimeout(max(within.remaining, 0.001))
     try:
-        channel.sendall(b"\n")
-        return bool(channel.recv(1) == b"\n")
+        with agent.line.within(within):
+            channel.sendall(b"\n")
+            return bool(channel.recv(1) == b"\n")
     except (OSError, SSHException):
         return False
 

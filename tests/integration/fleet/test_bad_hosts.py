@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -297,14 +296,12 @@ def test_a_port_where_nobody_speaks_ssh(shared_fleet: MakeFleet) -> None:
 
 
 def jump_config(made: SSHFleet, jump: str) -> Config:
-    from paramiko.config import SSHConfig
-
     first, second = (host.files for host in made.hosts)
     text = f"Host jump\n HostName {first.address}\n Port {first.port}\n User {first.user}\n"
     text += f"Host {second.address}\n ProxyJump {jump}\n"
-    ssh_config = SSHConfig()
-    ssh_config.parse(StringIO(text))
-    return Config(ssh_config=ssh_config, overrides={"connect_kwargs": made.kwargs})
+    file = made.local.directory / "ssh_config"
+    file.write_text(text)
+    return Config(runtime_ssh_path=str(file), overrides={"connect_kwargs": made.kwargs})
 
 
 def test_a_host_behind_another_one(shared_fleet: MakeFleet) -> None:

@@ -165,9 +165,9 @@ def test_a_connection_takes_the_cipher_that_costs_an_upload_least(fleet: MakeFle
     there = fleet(1, "openssh")
     ssh = SSHTransport(there.config, str(there.local.known_hosts), there.timeout)
     # When a command is begun there
-    line, _ = ssh.begin(there.plan(Verb.STATUS).batches[0][0].target, ("true",))
+    line, *_ = ssh.begin(there.plan(Verb.STATUS).batches[0][0].target, ("true",), Deadline(20))
     # Then what is sent is encrypted and authenticated in one pass
     try:
-        assert line.connection.transport.remote_cipher.startswith("aes128-gcm")
+        assert line.hop.transport.remote_cipher.startswith("aes128-gcm")
     finally:
         line.close()

@@ -1,0 +1,26 @@
+"""What is said of a host that cannot be reached: the cause first, then a command that can be pasted."""
+
+from __future__ import annotations
+
+from ops.fleet.transport.failures import Way, add_command, remove_command
+
+
+def way(address: str, port: int, file: str, via: str | None = None, alias: str = "") -> Way:
+    return Way("web1", address, port, "deploy", via, file, 10.0, alias)
+
+
+def test_the_commands_can_be_pasted() -> None:
+    # When names and files have blanks
+    # Then they are quoted; a leading ~/ stays for the shell
+    assert add_command(way("web1", 22, "~/.ssh/known_hosts")) == "ssh-keyscan web1 >> ~/.ssh/known_hosts"
+    through = way("10.0.0.1", 2222, "/a b/k", via="jump")
+    assert add_command(through) == "ssh jump ssh-keyscan -p 2222 10.0.0.1 >> '/a b/k'"
+    assert remove_command(way("web1", 2222, "~/k h")) == "ssh-keygen -R '[web1]:2222' -f ~/'k h'"
+
+
+def test_a_host_with_an_alias_is_added_and_removed_under_it() -> None:
+    # Given a host that ssh_config gives a HostKeyAlias
+    known = way("10.0.0.1", 22, "/k", alias="fleet")
+    # Then the commands are about the alias
+    assert add_command(known) == "ssh-keyscan 10.0.0.1 | sed 's/^[^ #]*/fleet/' >> /k"
+    assert remove_command(known) == "ssh-keygen -R fleet -f /k"
