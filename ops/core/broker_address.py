@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):\d{1,5}")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,]+):[0-9]{1,5}")
 
 
 def trouble(address: str) -> str:

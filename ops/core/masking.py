@@ -21,11 +21,11 @@ _NAME = re.compile(
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
 _ABOUT = re.compile(r"(file|path|dir|folder|location|sock|url|uri|endpoint)\Z", re.IGNORECASE)  # where it is, not it
 _ASSIGNED = re.compile(
-    r"(?P<name>[A-Za-z_][\w.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
 )
-_OPTION = re.compile(r"(?:^|\s)--?(?P<name>[A-Za-z][\w-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)")
+_OPTION = re.compile(r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)")
 _URL = re.compile(
-    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?!\d{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}|[^\s/?#\"'<>]{0,1000})@"
+    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?![0-9]{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}|[^\s/?#\"'<>]{0,1000})@"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})\Z")
 _USER_ONLY = ("ssh", "sftp", "rsync", "scp")  # their part before the @ is a user: keys are elsewhere
@@ -111,7 +111,7 @@ class Secrets:
         value = value.strip()
         if len(value) < _LEAST or value.lower() in _COMMON or value.lower() in self._names:
             return False
-        return len(value) >= _DIGITS if value.isdigit() else len(set(value)) > 1
+        return len(value) >= _DIGITS if value.isdecimal() else len(set(value)) > 1
 
 
 SECRETS = Secrets()

@@ -10,7 +10,8 @@ import re
 from ops.core.records import dataclass, field
 from ops.core.strenum import StrEnum
 
-NAME = re.compile(r"\d{14}")
+BRANCH = r"[^-\s\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*"  # a branch, tag or commit: never an option, nor two words
+NAME = re.compile(r"[0-9]{14}")
 ARTIFACT_FILE = re.compile(
     r"[^-./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*"
 )  # put there by that name: never a path, nor an option

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 _ADDRESS = re.compile(r"(?P<scheme>(?:https?|ftps?|ssh|git|[a-z]+\+[a-z]+)://)(?P<rest>\S*)", re.IGNORECASE)
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _WITH_PASSWORD = ("http://", "https://", "ftp://", "ftps://")
 _USER, _PASSWORD = "KARAFKA_GIT_USER", "KARAFKA_GIT_PASSWORD"
 # Read by git's own shell: what it prints is on a pipe, and a builtin of the shell prints it.
@@ -68,7 +68,7 @@ def _userinfo(rest: str) -> str:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in authority:
         return _before_host(rest, authority.rindex("@")) or authority.rpartition("@")[0]
-    if ":" not in authority or re.fullmatch(r"[^:]*:\d*", authority, re.ASCII):
+    if ":" not in authority or re.fullmatch(r"[^:]*:[0-9]*", authority, re.ASCII):
         return ""
     return _before_host(rest, 0)
 

@@ -16,6 +16,7 @@ from ops.core.errors import SettingsError
 from ops.core.masking import SECRETS
 from ops.core.release import HOOK_FILE
 from ops.core.section_errors import FILE_HINT, ROOT, explained
+from ops.core.section_texts import troubles
 from ops.core.settings import BatchSize, Count, Rollout, Seconds, Settings, Workers
 from ops.core.slot import ROLE
 
@@ -186,6 +187,8 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         home = path if key.split(".")[0].split("[")[0] in (*own, "hosts") else ROOT
         return SettingsError(what, where=f"{home}.{key}", hint=FILE_HINT)
 
+    for key, what in troubles(as_data(settings)):
+        raise wrong(key, what)
     if not _is_absolute(settings.deploy_to):
         raise wrong("deploy_to", f"expected an absolute path, got {settings.deploy_to!r}")
     for key, value in (("pid", settings.pid), ("env_file", settings.env_file)):

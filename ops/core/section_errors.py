@@ -49,7 +49,7 @@ def _locate(at: str, message: str, merged: Any) -> tuple[list[str | int], Any]:
     """Follow msgspec's path to the keys and the value; `[...]` stands for a key it does not name."""
     keys: list[str | int] = []
     value = merged
-    for name, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", at):
+    for name, index in re.findall(r"\.([A-Za-z0-9_]+)|\[([0-9]+|\.\.\.)\]", at):
         key = name or (_culprit(merged, keys, message) if index == "..." else int(index))
         keys.append(key)
         value = value.get(key) if isinstance(value, Mapping) else value[key]

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ops.core.release import BRANCH
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -123,7 +125,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     roles: tuple[Name, ...] | None = None
     deploy_to: str | None = None
     python: str | None = None
-    env: dict[str, str | int | float] = {}
+    env: dict[str, str | int] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -159,9 +161,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     command: tuple[str, ...] | str
     hosts: Annotated[tuple[Host, ...], msgspec.Meta(min_length=1)]
     stage: Name
-    app: Annotated[str, msgspec.Meta(pattern=r"^[\w.]+:\w+\Z")] | None = None
+    app: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*\Z")] | None = None
     karafka_env: str | None = None
-    env: dict[str, str | int | float] = {}
+    env: dict[str, str | int] = {}
     env_file: str = "karafka.env"
     pid: str = "tmp/pids/karafka.pid"
     role: Name | tuple[Name, ...] = "karafka"
@@ -180,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     supervisor: Supervisor = Supervisor()
     logrotate_d: str = "/etc/logrotate.d"
     repo_url: str | None = None
-    branch: Annotated[str, msgspec.Meta(pattern=r"^[^-\s]\S*\Z")] = "main"
+    branch: Annotated[str, msgspec.Meta(pattern=rf"^{BRANCH}\Z")] = "main"
     keep_releases: Count = 5
     linked_dirs: tuple[str, ...] = ()
     linked_files: tuple[str, ...] = ()

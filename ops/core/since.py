@@ -21,7 +21,7 @@ def seconds_since(text: str, now: float, where: str = "--since") -> float:
     ------
     UsageError : it is neither, or yet to come.
     """
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhd])", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd])", text.strip())
     if match:
         return float(match[1]) * _UNITS[match[2]]
     try:

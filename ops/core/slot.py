@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from ops.core.errors import UsageError
 from ops.core.records import dataclass
 
-_NAME = re.compile(r"(?P<role>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<index>\d+)")
+_NAME = re.compile(r"(?P<role>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<index>[0-9]+)")
 ROLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 

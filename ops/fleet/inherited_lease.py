@@ -31,7 +31,7 @@ def lease_of(
     """Give the lease that a command works under: the one it has inherited for this very stage, else one of its own."""
     place, _, rest = environ.get(VARIABLE, "").partition(" ")
     number, _, holder = rest.partition(" ")
-    if place == f"{settings.application}/{settings.stage}" and number.isdigit():
+    if place == f"{settings.application}/{settings.stage}" and number.isascii() and number.isdigit():
         return InheritedLease(keeper, Fence(int(number), holder), reason)
     return Lease(keeper, reason, wait_seconds=wait_seconds, say=say)
 

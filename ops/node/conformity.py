@@ -19,7 +19,7 @@ from ops.tasks import namespace
 Program(namespace=namespace, name="inv", binary="inv").run(["inv", "flow", "--check"])
 """
 _MISSING = re.compile(r"topic \S+ does not exist")
-_FEWER = re.compile(r"topic \S+ has \d+ partition")
+_FEWER = re.compile(r"topic \S+ has [0-9]+ partition")
 
 
 class MissingTopicsError(OpsError):

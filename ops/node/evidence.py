@@ -16,7 +16,7 @@ from ops.core.identity import boot_id
 from ops.core.progress import path_beside
 from ops.core.protocol import ProcessSpec
 
-_NAME = re.compile(r"\d{8}T\d{6}Z-(?P<number>\d{1,18})")
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<number>[0-9]{1,18})")
 _PROGRESS_BYTES = 8 << 20
 
 

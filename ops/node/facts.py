@@ -27,7 +27,7 @@ from ops.node.keeper import keeper_of
 
 _ASK_SECONDS = 4.0  # each question: all of them together have to be answered in time
 _TEXT_BYTES = 1 << 20
-_LIMIT = re.compile(r"^Max open files\s+(\d+|unlimited)", re.MULTILINE)
+_LIMIT = re.compile(r"^Max open files\s+([0-9]+|unlimited)", re.MULTILINE)
 
 
 def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) -> Facts:

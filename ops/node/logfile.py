@@ -13,7 +13,10 @@ from re import compile as pattern
 from ops.node import logtail
 
 _CHUNK_BYTES = 1 << 18
-TIME = pattern(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?(?: ?(?:(Z)|([+-]\d\d):?(\d\d)))?")
+TIME = pattern(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,6}))?"
+    r"(?: ?(?:(Z)|([+-][0-9]{2}):?([0-9]{2})))?"
+)
 
 
 def seconds_of(line: str) -> float | None:

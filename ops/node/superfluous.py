@@ -14,7 +14,7 @@ from ops.core.states import ALIVE, State
 from ops.node import inspection
 from ops.node.managers import Manager
 
-_LOCK = re.compile(r"(?P<stem>.+)-(?P<index>\d{1,6})\.lock")
+_LOCK = re.compile(r"(?P<stem>.+)-(?P<index>[0-9]{1,6})\.lock")
 
 
 def reports(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:

@@ -130,7 +130,7 @@ def _sudoers(kept: Keeping, specs: Sequence[ProcessSpec], values: dict[str, Any]
 def quoted(text: str) -> str:
     """Write one word of a unit file's list or command line: systemd.syntax(7), "Quoting"; no specifier in it."""
     escaped = _plain(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return escaped if re.fullmatch(r"[\w./:@%+=,-]+", escaped) else f'"{escaped}"'
+    return escaped if re.fullmatch(r"[\w./:@%+=,-]+", escaped, re.ASCII) else f'"{escaped}"'
 
 
 def command_value(command: Sequence[str]) -> str:

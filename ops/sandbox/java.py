@@ -43,5 +43,5 @@ def major(executable: str) -> int:
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    match = re.search(r'version "(?:1\.)?(\d+)', output)
+    match = re.search(r'version "(?:1\.)?([0-9]+)', output)
     return int(match[1]) if match else 0

@@ -7,6 +7,7 @@ after us.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from ops.core.masking import SECRETS
 SUFFIXES = ("yaml", "yml", "json")
 _DEEPEST = 50  # mappings within each other: Invoke goes down by calls within calls
 _TAG = "tag:yaml.org,2002:"
+_WRITTEN = {f"{_TAG}{kind}" for kind in ("bool", "int", "float", "timestamp", "value")}
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?:0|[1-9][0-9]*)\.[0-9]*(?:[eE][-+][0-9]+)?|\.[0-9]+)")
 _SCALAR_KEYS = {f"{_TAG}{kind}" for kind in ("str", "bool", "int", "float", "null", "timestamp", "value")}
 
 
@@ -155,7 +158,17 @@ def _text_keys() -> Any:
 
     yaml: Any = vars(util)["yaml"]
     yaml.add_constructor(f"{_TAG}map", _mapping, Loader=yaml.SafeLoader)
+    yaml.add_constructor(f"{_TAG}value", yaml.SafeLoader.construct_yaml_str, Loader=yaml.SafeLoader)
+    for kind in ("int", "float"):
+        yaml.add_constructor(f"{_TAG}{kind}", _number, Loader=yaml.SafeLoader)
     return yaml
+
+
+def _number(loader: Any, node: Any) -> Any:
+    """Construct a number that everybody reads alike; what YAML 1.1 alone takes for one (022, 12:30:45) is text."""
+    whole = node.tag == f"{_TAG}int"
+    number = loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+    return number if _DECIMAL.fullmatch(node.value) else node.value
 
 
 def _loader(yaml: Any) -> Any:
@@ -174,6 +187,17 @@ def _loader(yaml: Any) -> Any:
     return Loader
 
 
+def _keep_written(loader: Any, node: Any) -> None:
+    """Let the values of an environment be text as it is written: 1.10, yes, 2024-01-01; nothing (~) is none."""
+    loader.flatten_mapping(node)
+    node.value = [
+        (key, type(value)(f"{_TAG}str", value.value, value.start_mark, value.end_mark, value.style))
+        if value.id == "scalar" and value.tag in _WRITTEN
+        else (key, value)
+        for key, value in node.value
+    ]
+
+
 def _mapping(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
     """Construct a mapping as PyYAML does, empty first as it may contain itself, but with keys as they are written."""
     made: dict[Any, Any] = {}
@@ -182,6 +206,8 @@ def _mapping(loader: Any, node: Any) -> Iterator[dict[Any, Any]]:
         loader.construct_mapping(node)  # it is refused here
     loader.flatten_mapping(node)  # merges: <<
     for key, value in node.value:
+        if key.value == "env" and value.id == "mapping":
+            _keep_written(loader, value)
         if key.id == "scalar" and key.tag in _SCALAR_KEYS:
             made[key.value] = loader.construct_object(value)
         else:  # it is refused here, by its line, or as no text

@@ -28,7 +28,7 @@ FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp
 LINK = "karafka-ops"
 MARK = "karafka-ops.json"  # as ops.core.installation has it
 OTHERS_WRITE = 0o022  # an access list's write permission shows in the group's bit
-PYTHON = re.compile(r"python3(\.\d+)?")
+PYTHON = re.compile(r"python3(\.[0-9]+)?")
 TELL = """\
 import json, sys
 print(json.dumps([sys.executable, list(sys.version_info[:3]), sys.prefix != sys.base_prefix]))
@@ -222,7 +222,7 @@ def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels
         raise RefusalError(f"{link} is a folder, not setup's link", "move it away")
     prefix = f"{LINK}-{order['version']}-"
     numbers = [path.name[len(prefix) :] for path in shared.glob(f"{prefix}*")]
-    venv = shared / f"{prefix}{1 + max([int(one) for one in numbers if one.isdigit()], default=0)}"
+    venv = shared / f"{prefix}{1 + max([int(one) for one in numbers if one.isascii() and one.isdigit()], default=0)}"
     keep = {venv, link.resolve()}
     try:
         python = first_venv(venv, pythons)

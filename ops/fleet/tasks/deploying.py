@@ -49,15 +49,19 @@ def deploy(
     lock_wait: int = 0,
 ) -> int:
     """Deploy a release: make it on all hosts, let current lead to it, restart (exit 12: rolled back)."""
+    import re
     from pathlib import Path
 
-    from ops.core.errors import SettingsError
+    from ops.core.errors import SettingsError, UsageError
+    from ops.core.release import BRANCH
     from ops.fleet.deploy.artifact import describe
     from ops.fleet.deploy.flow import deploy_flow
     from ops.fleet.deploy.work import Work, wanted_steps
 
     fleet, hooks, directory = _prepare(context, hosts, json=json)
     settings = fleet.settings
+    if branch is not None and not re.fullmatch(BRANCH, branch):
+        raise UsageError(f"expected a branch, tag or commit, got {branch!r}", where="--branch")
     path = Path(artifact).expanduser() if artifact else None
     if path is None and settings.repo_url is None:
         hint = "set repo_url to a git repository that the hosts reach, or give --artifact FILE"

@@ -84,7 +84,7 @@ def test_the_line_for_hooks_works_as_the_pages_and_templates_write_it(tmp_path: 
     ("text", "where"),
     [
         ("branch: 2026-01-01", "karafka.branch"),
-        ("env: {A: 2026-01-01T10:00:00Z}", "karafka.env.A"),
+        ("linked_dirs: [2026-01-01T10:00:00Z]", "karafka.linked_dirs[0]"),
         ("linked_dirs: !!set {log, tmp}", "karafka.linked_dirs"),
         ("stages: {p: {hosts: [{host: !!binary aGk=}]}}", "karafka.stages.p.hosts[0].host"),
         ("env: !!omap [a: 1]", "karafka.env[0]"),
@@ -136,3 +136,105 @@ def test_whatever_yaml_can_say_is_taken_by_invoke_or_refused_by_us(tmp_path_fact
     config.load_shell_env()
     assert found is not None
     assert list(config["karafka"]) == ["env"]
+
+
+WRITTEN = (
+    *(
+        "1.10",
+        "022",
+        "0o17",
+        "0x1F",
+        "0b101",
+        "1_000",
+        "12:30:45",
+        "1e3",
+        "1.5e+3",
+        ".5",
+        "5.",
+        "-0",
+        "+7",
+        ".inf",
+        "-.INF",
+    ),
+    *(
+        ".nan",
+        "yes",
+        "No",
+        "on",
+        "OFF",
+        "true",
+        "False",
+        "y",
+        "n",
+        "2024-01-01",
+        "2001-12-14t21:59:43.10-05:00",
+        "=",
+        "<",
+    ),
+    *("0123456", "1234567", "1.0", "1", "007", "190:20:30", "685_230.15", "0.", "6.8523015e+5", "Null_", "~x"),
+)
+
+
+@pytest.mark.parametrize("value", WRITTEN)
+def test_a_variables_value_is_the_text_that_is_written(value: str, tmp_path: Path) -> None:
+    # Given an environment, of the section, of a stage's host, and of a mapping that others merge in
+    written(
+        tmp_path,
+        f"x-common: &common {{M: {value}}}\nkarafka:\n{SECTION_TEXT}  env: {{V: {value}, <<: *common}}\n"
+        f"  stages: {{p: {{env: {{W: {value}}}, hosts: [{{host: h1, env: {{X: {value}}}}}]}}}}\n",
+    )
+    # When it is read here, and as Invoke reads it
+    loaded = sections.load(section_of(tmp_path / "fabric.yaml"))
+    with (tmp_path / "fabric.yaml").open() as file:
+        again = sections.load(yaml.safe_load(file)["karafka"])
+    # Then each has it as it was written
+    for one in (loaded, again):
+        assert one.env == {"V": value, "M": value, "W": value}
+        assert one.hosts[0].env == {"X": value}
+
+
+SECTION_TEXT = "  application: a\n  deploy_to: /srv/a\n  command: run server\n"
+STAGES_TEXT = "  stages: {p: {hosts: [{host: h1}]}}\n"
+
+
+@pytest.mark.parametrize("value", ["~", "null", "", "[a]", "{a: b}"])
+def test_a_variable_that_is_no_text_is_refused_by_its_name(value: str, tmp_path: Path) -> None:
+    written(tmp_path, f"karafka:\n{SECTION_TEXT}{STAGES_TEXT}  env: {{V: {value}}}\n")
+
+    with pytest.raises(SettingsError) as refused:
+        sections.load(section_of(tmp_path / "fabric.yaml"))
+    assert refused.value.where == "karafka.env.V"
+
+
+@pytest.mark.parametrize("key", ["branch", "karafka_env", "repo_url", "known_hosts", "pid", "env_file"])
+def test_any_other_text_is_as_it_is_written_or_refused_by_its_key(key: str, tmp_path: Path) -> None:
+    for value in WRITTEN:
+        # Given a value that YAML may take for something else than text
+        written(tmp_path, f"karafka:\n{SECTION_TEXT}{STAGES_TEXT}  {key}: {value}\n")
+        # When it is read
+        where, made = "", None
+        try:
+            made = getattr(sections.load(section_of(tmp_path / "fabric.yaml")), key)
+        except SettingsError as error:
+            where = error.where
+        # Then it is taken as it was written, or refused by its key
+        assert f"karafka.{key}" in where or made == value
+
+
+@pytest.mark.parametrize("text", ["022", "0x16", "0b1", "1_0", "1:30", "1e3", ".inf", ".nan"])
+def test_a_number_that_is_none_to_everybody_is_refused_by_its_key(text: str, tmp_path: Path) -> None:
+    # Given a number of a setting as YAML 1.1 alone reads it
+    for key in ("processes", "pool", "stop_timeout_seconds", "rollout: {batch", "rollout: {max_lag"):
+        written(tmp_path, f"karafka:\n{SECTION_TEXT}{STAGES_TEXT}  {key}: {text}{'}' * key.count('{')}\n")
+        # Then it is refused, as it is written
+        with pytest.raises(SettingsError) as refused:
+            sections.load(section_of(tmp_path / "fabric.yaml"))
+        assert key.split(": {")[-1] in refused.value.where
+        assert text in refused.value.what
+
+
+@pytest.mark.parametrize(("text", "number"), [("1.50", 1.5), (".5", 0.5), ("2.", 2.0), ("10", 10.0), ("1.5e+1", 15.0)])
+def test_a_plain_number_is_one(text: str, number: float, tmp_path: Path) -> None:
+    written(tmp_path, f"karafka:\n{SECTION_TEXT}{STAGES_TEXT}  stop_timeout_seconds: {text}\n")
+
+    assert sections.load(section_of(tmp_path / "fabric.yaml")).stop_timeout_seconds == number
