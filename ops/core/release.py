@@ -12,10 +12,40 @@ from ops.core.strenum import StrEnum
 
 BRANCH = r"[^-\s\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*"  # a branch, tag or commit: never an option, nor two words
 NAME = re.compile(r"[0-9]{14}")
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 ARTIFACT_FILE = re.compile(
     r"[^-./\x00-\x1f\x7f][^/\x00-\x1f\x7f]*"
 )  # put there by that name: never a path, nor an option
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # what other tools call releases: no path, nor an option
+_REVISION = re.compile(rf"{COMMIT.pattern}|sha256:[0-9a-f]{{16}}")
 HOOK_FILE = re.compile(r"(?P<when>before|after)-(?P<stage>[a-z_]+)(\.[A-Za-z0-9_.-]+)?")
+
+
+def is_release_name(text: str) -> bool:
+    """Whether a folder may be a release: one's name goes from host to host, into paths and commands."""
+    return _FOLDER.fullmatch(text) is not None
+
+
+def is_newer(name: str, than: str) -> bool:
+    """Whether a release was made after another one; names that are no times have no order."""
+    return bool(NAME.fullmatch(name) and NAME.fullmatch(than) and name > than)
+
+
+def _check(names: tuple[str, ...], revision: str, texts: tuple[str, ...] = ()) -> None:
+    """Look at what one host's answer hands to others.
+
+    Raises
+    ------
+    ValueError : it is nothing of the kind.
+    """
+    for name in names:
+        if name and not is_release_name(name):
+            raise ValueError(f"{name!r:.100} is no name of a release")
+    if revision and not _REVISION.fullmatch(revision):
+        raise ValueError(f"{revision!r:.100} is no revision")
+    for text in texts:
+        if not text.isprintable():
+            raise ValueError(f"{text!r:.100} has control characters in it")
 
 
 class ReleaseState(StrEnum):
@@ -48,6 +78,10 @@ class Release:
     published_at: float = 0.0
     previous: str = ""
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be handed on; see `_check`."""
+        _check((self.name, self.previous), self.revision, (self.branch,))
 
     @property
     def good(self) -> bool:
@@ -130,6 +164,10 @@ class DeployCall:
     name: str = ""
     timeout_seconds: float = 600.0
 
+    def __post_init__(self) -> None:
+        """Refuse what names no release, or no revision; see `_check`."""
+        _check((self.release, self.leaving), self.revision)
+
 
 @dataclass(frozen=True)
 class DeployAnswer:
@@ -143,6 +181,7 @@ class DeployAnswer:
     revision : the commit that a branch was resolved to.
     troubles : what is in the way, one text each.
     done : what was done, in words.
+    remarks : what could not be done and keeps nothing from going on, in words.
     """
 
     current: str = ""
@@ -151,3 +190,10 @@ class DeployAnswer:
     revision: str = ""
     troubles: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what other hosts could take for something else; see `_check`."""
+        _check((self.current, self.previous), "")
+        if self.revision and not COMMIT.fullmatch(self.revision):
+            raise ValueError(f"{self.revision!r:.100} is no commit")

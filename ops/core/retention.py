@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ops.core.release import NAME, Release, ReleaseState
+from ops.core.release import NAME, Release, ReleaseState, is_newer
 
 
 def previous_of(releases: Sequence[Release], current: str) -> str:
     """Give the good release that a rollback from `current` goes to; empty for none.
 
     It is the one that was recorded when `current` was published, and where that one is bad or gone by now, the one
-    before it. Of a release that nobody here has published nothing is recorded: then it is the next older name.
+    before it. Of a release that another tool has published nothing is recorded: then it is the next older name of one
+    that was published, be it by nobody here. Never is it one of ours that never was current.
     """
     way = _way(releases, current)
     return way[-1] if way and any(one.name == way[-1] and one.good for one in releases) else ""
@@ -23,16 +24,19 @@ def _way(releases: Sequence[Release], current: str) -> list[str]:
     name, way = current, list[str]()
     while name:
         own = known.get(name)
-        if own is not None and own.published_at:
-            name = own.previous
-        else:
-            name = max((other for other in known if other < name), default="")
+        name = own.previous if own is not None and own.published_at else _older(releases, name)
         if not name or name == current or name in way:
             break
         way.append(name)
         if name in known and known[name].good:
             break
     return way
+
+
+def _older(releases: Sequence[Release], name: str) -> str:
+    """Give the release that was made before; empty for none."""
+    published = (one.name for one in releases if one.published_at or not one.made_at)
+    return max((one for one in published if is_newer(name, one)), default="")
 
 
 def superfluous(releases: Sequence[Release], current: str, keep: int, busy: Collection[str] = ()) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ops.core.lease import Fence
@@ -28,7 +29,14 @@ def log_revision(root: Path, line: str) -> None:
     _append(root / REVISIONS, cell(line))
 
 
-def note(shared: Path, call: DeployCall, fence: Fence | None, took_seconds: float, trouble: str) -> None:
+def note(
+    shared: Path,
+    call: DeployCall,
+    fence: Fence | None,
+    took_seconds: float,
+    trouble: str,
+    remarks: Sequence[str] = (),
+) -> None:
     """Add a step to the audit log; one that cannot be added changes nothing about what was done."""
     record = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -41,6 +49,7 @@ def note(shared: Path, call: DeployCall, fence: Fence | None, took_seconds: floa
         "seconds": round(took_seconds, 3),
         **({"hook": call.name} if call.name else {}),
         **({"error": trouble.splitlines()[0]} if trouble else {}),
+        **({"remarks": list(remarks)} if remarks else {}),
     }
     try:
         _append(shared / AUDIT, json.dumps(SECRETS.hidden(record)))

@@ -53,10 +53,12 @@ def deploy(
         raise
     finally:
         if call.action in CHANGING:
-            audit.note(step.releases.shared, call, request.fence, time.monotonic() - began, trouble)
+            took = time.monotonic() - began
+            audit.note(step.releases.shared, call, request.fence, took, trouble, step.remarks)
     there = step.releases.all()
     current = step.releases.current()
-    return replace(answer, current=current, previous=retention.previous_of(there, current), releases=there)
+    previous, remarks = retention.previous_of(there, current), tuple(step.remarks)
+    return replace(answer, current=current, previous=previous, releases=there, remarks=remarks)
 
 
 class _Step:
@@ -64,6 +66,7 @@ class _Step:
         self, request: Request, call: DeployCall, emit: Callable[[Event], None], payload: Payload, permit: Permit
     ) -> None:
         self.releases = Releases(Path(call.deploy_to))
+        self.remarks: list[str] = []
         self._request = request
         self._call = call
         self._emit = emit
@@ -117,14 +120,14 @@ class _Step:
                 releases.mark(call.release, call.reason)
             return _done(f"{call.release} is marked bad")
         if call.action is DeployAction.FINISH:
-            audit.log_revision(releases.root, audit.revision_line(call))
+            self._log_revision(call)
         return self._cleanup()
 
     def _update(self) -> DeployAnswer:
         call, releases = self._call, self.releases
         for name in retention.unfinished(releases.all(), releases.current(), releases.busy()):
-            releases.remove(name)
-            self._tell("removed", f"{name}, which was not whole")
+            if self._remove(name):
+                self._tell("removed", f"{name}, which was not whole")
         sources.tidy(releases.folder)
         path = releases.begin(
             Release(call.release, revision=call.revision, branch=call.branch, performer=call.performer)
@@ -141,7 +144,7 @@ class _Step:
             if call.build is None:
                 releases.complete(call.release)
         except BaseException:
-            releases.remove(call.release)
+            self._remove(call.release)
             raise
         return _done(f"release {call.release} is there")
 
@@ -162,7 +165,7 @@ class _Step:
         was = releases.current()
         now = releases.revert(call.release, call.reason)
         if now != was:
-            audit.log_revision(releases.root, audit.revision_line(replace(call, release=now, leaving=was)))
+            self._log_revision(replace(call, release=now, leaving=was))
         return _done(f"current: {was} -> {now}" if now != was else f"current: still {now or 'nothing'}")
 
     def _verify(self) -> DeployAnswer:
@@ -189,10 +192,27 @@ class _Step:
 
     def _cleanup(self) -> DeployAnswer:
         releases = self.releases
-        gone = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
-        for name in gone:
-            releases.remove(name)
+        old = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
+        gone = [name for name in old if self._remove(name)]
         return _done(f"removed {', '.join(gone)}" if gone else "nothing to remove")
+
+    def _remove(self, name: str) -> bool:
+        """Remove a release; what is left of it is a remark, and False."""
+        left = self.releases.remove(name)
+        if left:
+            self._remark(left)
+        return not left
+
+    def _log_revision(self, call: DeployCall) -> None:
+        """Add a line to revisions.log; where it cannot be added, what it tells of has happened all the same."""
+        try:
+            audit.log_revision(self.releases.root, audit.revision_line(call))
+        except OSError as error:
+            self._remark(f"{audit.REVISIONS} could not be written: {error.strerror}")
+
+    def _remark(self, text: str) -> None:
+        self.remarks.append(text)
+        self._tell("warning", text)
 
     def _tell(self, step: str, detail: str) -> None:
         self._emit(Event("", step, detail))

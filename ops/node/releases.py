@@ -7,7 +7,6 @@ deploy knows as unfinished. `current` is switched by rename(2).
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +15,8 @@ from pathlib import Path
 
 from ops.core import retention
 from ops.core.errors import OpsError
-from ops.core.release import Release, ReleaseState
-from ops.node import durable, turn
+from ops.core.release import Release, ReleaseState, is_newer, is_release_name
+from ops.node import durable, removal, turn
 from ops.node.turn import Permit
 
 FOLDER = "releases"
@@ -54,22 +53,25 @@ class Releases:
     def current(self) -> str:
         """Give the release that `current` leads to; empty for none, or for something else than a release."""
         target = Path(os.path.realpath(self._link))
-        return target.name if self._link.is_symlink() and target.parent == self.folder.resolve() else ""
+        own = self._link.is_symlink() and target.parent == self.folder.resolve() and is_release_name(target.name)
+        return target.name if own else ""
 
     def all(self) -> tuple[Release, ...]:
         """Give all releases, by name; one whose record is lost in a crash is told by its folder.
 
-        A record whose folder is gone is a release that is being removed: nothing goes back to it, and the next deploy
-        removes its record.
+        A link is none, nor what has a name that none has. A record whose folder is gone is a release that is being
+        removed: nothing goes back to it, and the next deploy removes its record.
         """
         names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
         noted = {path.stem for path in self._records.glob("*.json")} if self._records.is_dir() else set()
-        known = [self.get(name) for name in sorted(names | noted) if not name.startswith(".")]
-        gone = [one for one in known if not self.path(one.name).is_dir()]
+        known = [self.get(name) for name in sorted(names | noted) if is_release_name(name)]
+        gone = {one.name for one in known if not self._is_there(one.name)}
         return tuple(
-            replace(one, state=ReleaseState.REMOVING) if one in gone and one.state is not ReleaseState.UPDATING else one
+            replace(one, state=ReleaseState.REMOVING)
+            if one.name in gone and one.state is not ReleaseState.UPDATING
+            else one
             for one in known
-            if one not in gone or one.name in noted
+            if one.name not in gone or one.name in noted
         )
 
     def get(self, name: str) -> Release:
@@ -114,17 +116,19 @@ class Releases:
         ------
         OpsError : the release is not there, or not whole.
         """
-        release = self.get(name)
-        if release.state in (ReleaseState.UPDATING, ReleaseState.REMOVING) or not self.path(name).is_dir():
+        there = {one.name: one for one in self.all()}
+        release = there.get(name)
+        if release is None or release.state in (ReleaseState.UPDATING, ReleaseState.REMOVING):
             raise OpsError(f"release {name} is not there, or not whole", where=str(self.folder))
         before = self.current()
         if before != name:
-            if not leaving or name >= before:  # names that are no times, as another tool's, have no order
-                previous = before if before and self.get(before).good else retention.previous_of(self.all(), before)
+            if not leaving or is_newer(name, before):
+                good = before in there and there[before].good
+                previous = before if good else retention.previous_of(tuple(there.values()), before)
             elif release.published_at:
                 previous = release.previous
             else:  # gone back to one that nobody here has published, as Capistrano's: never to what is left
-                previous = retention.previous_of(self.all(), name)
+                previous = retention.previous_of(tuple(there.values()), name)
             self.note(
                 replace(release, state=ReleaseState.WHOLE, reason="", previous=previous, published_at=time.time())
             )
@@ -165,17 +169,32 @@ class Releases:
         """Note that a release that was to become whole is bad."""
         self.note(replace(self.get(name), state=ReleaseState.BAD, reason=reason))
 
-    def remove(self, name: str) -> None:
-        """Remove a release; broken off, the next deploy goes on with it."""
-        path, release = self.path(name), self.get(name)
-        if release.state is not ReleaseState.UPDATING:  # a full disk must not keep what is unfinished from going
-            self.note(replace(release, state=ReleaseState.REMOVING))
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        elif path.exists():
-            shutil.rmtree(path)
-        with suppress(FileNotFoundError):
-            (self._records / f"{name}.json").unlink()
+    def remove(self, name: str) -> str:
+        """Remove a release; broken off, the next deploy goes on with it.
+
+        Returns
+        -------
+        What is left of it, and why, in words; empty for nothing. What is left is no release any more.
+        """
+        release, record = self.get(name), self._records / f"{name}.json"
+        try:
+            if release.state is not ReleaseState.UPDATING:  # a full disk must not keep what is unfinished from going
+                self.note(replace(release, state=ReleaseState.REMOVING))
+                self._bridge(name)
+            left = removal.remove(self.path(name))
+            if not left:
+                with suppress(FileNotFoundError):
+                    record.unlink()
+        except (OpsError, OSError) as error:
+            left = f"{record}: {error.strerror if isinstance(error, OSError) else error.what}"
+        return f"release {name} could not be removed: {left}" if left else ""
+
+    def _bridge(self, name: str) -> None:
+        """Let the ways back that lead over a release lead to what is behind it: its record will be gone."""
+        there = self.all()
+        for one in there:
+            if one.previous == name:
+                self.note(replace(self.get(one.name), previous=retention.previous_of(there, name)))
 
     def busy(self) -> frozenset[str]:
         """Give the releases that a living process works in."""
@@ -187,6 +206,10 @@ class Releases:
                     if folder.startswith(f"{root}/"):
                         found.add(folder.removeprefix(f"{root}/").split("/")[0])
         return frozenset(found)
+
+    def _is_there(self, name: str) -> bool:
+        path = self.path(name)
+        return path.is_dir() and not path.is_symlink()
 
     def _switch(self, name: str) -> None:
         """Point the link at a release by rename(2), so that at no time it leads nowhere."""

@@ -61,7 +61,8 @@ class Execution:
         count = len(self._fleet.places)
         how = "restarted" if self._restarted else "not restarted"
         how = f"rolled back, {how}" if self._flow.name == ROLLBACK else how
-        return self._end(Ending(0, [f"release {done.release} ({done.revision}) is current on {count} hosts, {how}"]))
+        end = f"release {done.release} ({done.revision}) is current on {count} hosts, {how}"
+        return self._end(Ending(0, [*done.remarks, end]))
 
     def _stage(self, stage: Stage) -> BaseException | None:
         """Take a stage's hooks and steps; gives what ended it."""

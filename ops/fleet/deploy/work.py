@@ -13,7 +13,7 @@ from typing import Any
 from ops import __version__
 from ops.core.errors import ExitCode, OpsError
 from ops.core.interpreters import OLDEST
-from ops.core.release import NAME, Artifact, DeployAction, DeployAnswer, Release, ReleaseState
+from ops.core.release import NAME, Artifact, DeployAction, DeployAnswer, Release, ReleaseState, is_newer
 from ops.core.retention import previous_of
 from ops.core.settings import Settings
 from ops.core.telling import HostFact, Said, Uploaded
@@ -38,6 +38,7 @@ class Deployed:
     begun : whether hosts may have (part of) the release.
     before : host -> what `current` led to, of those where it was switched.
     previous : what it led to on the first host.
+    remarks : what hosts could not do though it kept nothing from going on, in words.
     """
 
     performer: str
@@ -48,6 +49,7 @@ class Deployed:
     previous: str = ""
     begun: bool = False
     before: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 class Work:
@@ -114,7 +116,7 @@ class Work:
 
     def _update(self) -> None:
         self.done.begun = True
-        self.fleet.ask(
+        found = self.fleet.ask(
             DeployAction.UPDATE,
             seconds=_TRANSFER_SECONDS,
             payload=self._payload if self._path is not None else None,
@@ -125,6 +127,7 @@ class Work:
             build=self._settings.build_argv,
             **self._names,
         )
+        self._keep_remarks(found)
 
     def _build(self) -> None:
         seconds = self._settings.build_timeout_seconds
@@ -147,6 +150,12 @@ class Work:
     def _finish(self) -> None:
         keep = self._settings.keep_releases
         self._there = self.fleet.ask(DeployAction.FINISH, keep=keep, leaving=self._from, **self._names)
+        self._keep_remarks(self._there)
+
+    def _keep_remarks(self, found: Mapping[str, DeployAnswer]) -> None:
+        for host, answer in found.items():
+            new = (f"{host}: {text}" for text in answer.remarks)
+            self.done.remarks += [text for text in new if text not in self.done.remarks]
 
     def _target(self) -> None:
         self._there = there = self.fleet.ask(DeployAction.LIST)
@@ -156,7 +165,7 @@ class Work:
         self._from = base = max(one.current for one in there.values())
         record = next(one for one in first.releases if one.name == target)
         self.done.release, self.done.revision, self.done.branch = target, record.revision, record.branch
-        self.done.leaving = base if target < base else ""
+        self.done.leaving = "" if is_newer(target, base) else base
         self.fleet.narrator.tell(Said(f"going back to release {target}, from {base or 'nothing'}"))
 
     @property

@@ -24,6 +24,7 @@ from ops.core.protocol import Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall, Release, ReleaseState
 from ops.core.retention import previous_of
 from ops.node.releases import Releases
+from tests.labs.parts import NAMESPACES, needs
 
 AGENT = (sys.executable, "-P", "-m", "ops.node")
 
@@ -34,6 +35,7 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.releases = Releases(root)
+        self.enter: tuple[str, ...] = ()  # what agents are run by
         root.mkdir()
 
     def request(self, action: DeployAction, release: str = "", number: int = 0, **call: Any) -> bytes:
@@ -47,7 +49,8 @@ class Place:
     ) -> Response:
         """Ask an agent; `limit` is the largest file it may write, in bytes."""
         done = subprocess.run(
-            AGENT, input=self.request(action, release, **call) + payload, capture_output=True, timeout=60, check=False,
+            (*self.enter, *AGENT), input=self.request(action, release, **call) + payload, capture_output=True,
+            timeout=60, check=False,
             preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None,
         )  # fmt: skip
         last = decode_line(done.stdout.splitlines()[-1].decode())
@@ -59,7 +62,7 @@ class Place:
         packed = pack({"file": content})
         artifact = Artifact("app.tar.gz", len(packed), hashlib.sha256(packed).hexdigest())
         more = {"artifact": artifact, **more}
-        return self.ask(DeployAction.UPDATE, release, packed[:broken], revision="r1", branch="b1", **more)
+        return self.ask(DeployAction.UPDATE, release, packed[:broken], revision="a" * 40, branch="b1", **more)
 
     def names(self) -> list[str]:
         return sorted(path.name for path in (self.root / "releases").iterdir())
@@ -266,3 +269,47 @@ def test_nothing_goes_back_to_a_release_whose_folder_is_gone(place: Place) -> No
     place.update("20260101000004", b"x")
     assert "20260101000002" not in {one.name for one in place.releases.all()}
     assert previous_of(place.releases.all(), "20260101000003") == "20260101000001"
+
+
+@needs(NAMESPACES)
+def test_what_cannot_be_removed_is_a_remark_and_deploys_go_on(place: Place) -> None:
+    # Given a release that is due for removal, and something in it that cannot be removed
+    for name in ("20260101000001", "20260101000002"):
+        place.update(name, b"x")
+        place.ask(DeployAction.PUBLISH, name)
+    (place.root / "releases/20260101000001/busy").mkdir()
+    mounting = "mount -t tmpfs none releases/20260101000001/busy && echo there && exec sleep 170"
+    with subprocess.Popen(("unshare", "-rm", "sh", "-c", mounting), cwd=place.root, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"there\n"
+        place.enter = ("nsenter", "-U", "-m", "--preserve-credentials", "-t", str(holder.pid))
+        (place.root / "revisions.log").mkdir()  # nor can this be written
+        # When deploys go on
+        for name in ("20260101000003", "20260101000004", "20260101000005"):
+            for answer in (
+                place.update(name, b"x"),
+                place.ask(DeployAction.PUBLISH, name),
+                place.ask(DeployAction.FINISH, name, keep=2),
+            ):
+                assert answer.error == ""
+                assert answer.deployed is not None
+            # Then each is told of it, in its answer and in the audit log, and all else is gone
+            remark = "release 20260101000001 could not be removed: 'busy': something is mounted there"
+            if name > "20260101000003":
+                assert remark in answer.deployed.remarks
+                assert any("revisions.log could not be written" in one for one in answer.deployed.remarks)
+                audit = (place.root / "shared/log/karafka-audit.log").read_text().splitlines()
+                assert remark in json.loads(audit[-1])["remarks"]
+                assert [path.name for path in (place.root / "releases/20260101000001").iterdir()] == ["busy"]
+        assert place.names() == ["20260101000001", "20260101000004", "20260101000005"]
+        # And it is no release any more: nothing leads back to it, whatever else goes
+        shutil.rmtree(place.root / "releases/20260101000004")
+        listed = place.ask(DeployAction.LIST).deployed
+        assert listed is not None
+        assert listed.previous == ""
+        assert "not there, or not whole" in place.ask(DeployAction.PUBLISH, "20260101000001").error
+        holder.kill()
+    # And as soon as it can be removed the next deploy does so
+    place.enter = ()
+    assert place.update("20260101000006", b"x").error == ""
+    assert "20260101000001" not in place.names()

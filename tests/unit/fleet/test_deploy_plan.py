@@ -92,27 +92,34 @@ def test_a_release_is_named_after_the_time_and_beyond_all_that_there_are() -> No
     assert new_name([Release("20271231235959"), Release("99999999999999")], moment) == "20280101000000"
 
 
-def answer(current: str, previous: str, *names: str, bad: str = "") -> DeployAnswer:
-    releases = [Release(name, ReleaseState.BAD if name == bad else ReleaseState.WHOLE) for name in names]
-    return DeployAnswer(current, previous, tuple(releases))
+def at(number: str) -> str:
+    """Name a release."""
+    return f"2026010100000{number}" if number else ""
+
+
+def answer(current: str, previous: str, *numbers: str, bad: str = "") -> DeployAnswer:
+    states = {bad: ReleaseState.BAD}
+    releases = [Release(at(number), states.get(number, ReleaseState.WHOLE)) for number in numbers]
+    return DeployAnswer(at(current), at(previous), tuple(releases))
 
 
 def test_a_rollback_goes_to_what_is_good_on_every_host() -> None:
     # Given hosts that agree
-    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("3", "2", "1", "2", "3")}, "") == "2"
+    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("3", "2", "1", "2", "3")}, "") == at("2")
     # And a deploy or rollback that was broken off between two hosts: then from the newest one
-    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("2", "1", "1", "2", "3")}, "") == "2"
+    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("2", "1", "1", "2", "3")}, "") == at("2")
     # And one that is bad, or was never there, on one of them
-    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("3", "1", "1", "2", "3", bad="2")}, "") == "1"
-    assert going_back({"a": answer("3", "2", "1", "2", "3"), "b": answer("3", "1", "1", "3")}, "") == "1"
+    whole = answer("3", "2", "1", "2", "3")
+    assert going_back({"a": whole, "b": answer("3", "1", "1", "2", "3", bad="2")}, "") == at("1")
+    assert going_back({"a": whole, "b": answer("3", "1", "1", "3")}, "") == at("1")
     # And by name also to a bad one
     there = {"a": answer("3", "1", "1", "2", "3", bad="2")}
-    assert going_back(there, "2") == "2"
+    assert going_back(there, at("2")) == at("2")
     # Then what is not there, or current already, or has nothing before it, is refused
-    for wanted, words in (("9", "release 9 is not there"), ("3", "current already")):
+    for wanted, words in ((at("9"), f"release {at('9')} is not there"), (at("3"), "current already")):
         with pytest.raises(OpsError, match=words):
             going_back(there, wanted)
-    with pytest.raises(OpsError, match="nothing to roll back to from 1"):
+    with pytest.raises(OpsError, match="nothing to roll back to from 20260101000001"):
         going_back({"a": answer("1", "", "1")}, "")
 
 
