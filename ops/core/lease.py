@@ -11,6 +11,7 @@ from ops.core.records import dataclass
 from ops.core.strenum import StrEnum
 
 LONGEST_SECONDS = 86_400.0
+HIGHEST_NUMBER = 10**15  # beyond what any clock makes: a number above it is damage, or a lie
 
 
 class LeaseAction(StrEnum):

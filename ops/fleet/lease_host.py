@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ops.core.history import HistoryAnswer, HistoryCall
-from ops.core.lease import LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
+from ops.core.lease import HIGHEST_NUMBER, LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
 from ops.core.protocol import Request, Response, Verb
 from ops.core.settings import Host, Settings
 from ops.fleet.conversation import AgentError, ask
@@ -85,13 +85,30 @@ def lease_host(settings: Settings, transport: Transport) -> LeaseHost:
     return _host(settings, transport, settings.hosts[0])
 
 
-def highest_seen(settings: Settings, transport: Transport) -> int:
-    """Give the highest lease number that any host of the stage has seen; those that don't answer are left out."""
+@dataclass(frozen=True)
+class Seen:
+    """The highest lease number that any host of a stage has seen.
+
+    Attributes
+    ----------
+    host : one that has seen it.
+    unasked : hosts that did not answer.
+    """
+
+    number: int
+    host: str
+    unasked: tuple[str, ...]
+
+
+def highest_seen(settings: Settings, transport: Transport) -> Seen:
+    """Ask all hosts of a stage which lease numbers they have seen."""
     hosts = {one.host: _host(settings, transport, one) for one in settings.hosts}
     crew: Crew[Any, LeaseAnswer] = Crew(settings.pool)
     jobs = [Job(name, partial(_show, one), _ASK_SECONDS) for name, one in hosts.items()]
-    answers = [news.result for news in crew.run(jobs) if isinstance(news, Done)]
-    return max((one.seen for one in answers if one is not None), default=0)
+    done = {news.host: news.result.seen for news in crew.run(jobs) if isinstance(news, Done) and news.result}
+    answers = {name: number for name, number in done.items() if number <= HIGHEST_NUMBER}
+    host = max(answers, key=lambda name: answers[name], default="")
+    return Seen(answers.get(host, 0), host, tuple(name for name in hosts if name not in answers))
 
 
 def _show(host: LeaseHost, _emit: Any) -> LeaseAnswer:

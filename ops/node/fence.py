@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ops.core.errors import LockHeldError, OpsError
-from ops.core.lease import Fence
+from ops.core.lease import HIGHEST_NUMBER, Fence
 from ops.node import durable
 from ops.node.turn import Permit, unbound
 
@@ -26,7 +26,8 @@ class FenceRecord:
 
     def read(self) -> Fence:
         """Give it; number 0 before the first, and where the file is damaged: then the next request mends it."""
-        return durable.read(self._path, Fence, Fence(0, ""), Fence(0, ""))
+        found = durable.read(self._path, Fence, Fence(0, ""), Fence(0, ""))
+        return found if found.number <= HIGHEST_NUMBER else Fence(0, "")
 
     def admit(self, fence: Fence) -> str:
         """Note a lease that something is asked under.
@@ -65,7 +66,8 @@ class FenceRecord:
         if seen.number > fence.number:
             raise LockHeldError(
                 f"your lease (number {fence.number}) was taken over by {seen.holder} (number {seen.number})",
-                hint="nothing was done here; look at what they did (fab karafka.history), and start again",
+                hint="nothing was done here; look at what they did (fab karafka.history), and start again; "
+                "if nobody has that lease, as after a clock that was wrong: fab karafka.unlock",
             )
 
 

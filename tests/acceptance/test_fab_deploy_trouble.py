@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
-from ops.core.lease import LeaseAction, LeaseCall
+from ops.core.lease import Fence, LeaseAction, LeaseCall
 from ops.fleet.deploy.flow import Wanted, deploy_flow
+from ops.node.fence import FenceRecord
 from ops.node.lease import LeaseKeeper
 from ops.node.releases import RECORDS
 from tests.labs.operators import Operator
@@ -120,6 +122,29 @@ def test_a_deploy_whose_reader_leaves_after_a_line_goes_on_to_its_end(yard: Yard
         # Then it ends as with a reader, and everything runs the release
         assert operator.wait(90) == 0
     assert (yard.hosts["host1"] / "releases" / yard.only() / "REVISION").read_text().strip() == sha
+
+
+@pytest.mark.parametrize("seen", ["host1", "host2"])
+def test_a_host_that_has_seen_a_higher_lease_than_there_is_is_changed_again_after_unlock(yard: Yard, seen: str) -> None:
+    # Given a host that has seen the number of a clock far ahead: of the stage's keeper, or of another one
+    far = int(time.time()) + 400_000_000
+    for path in (root / "shared/tmp" for root in yard.hosts.values()):
+        (path / "lease.json").unlink(missing_ok=True)
+        (path / "lease-seen.json").unlink(missing_ok=True)
+    assert FenceRecord(yard.hosts[seen] / "shared").admit(Fence(far, "ann@here pid 1")) == ""
+    if seen != "host1":
+        # Then it refuses whoever has the lease, and names what helps
+        refused = yard.fab("karafka.restart", code=None)
+        assert refused.returncode == 10
+        assert f"taken over by ann@here pid 1 (number {far})" in refused.stderr
+        assert "fab karafka.unlock" in refused.stdout, refused.stdout
+        # When it is unlocked, which asks nobody as nobody has it
+        done = yard.fab("karafka.unlock")
+        assert f"host2 has seen number {far}" in done.stderr
+        assert done.stdout == "lifted\n"
+    # Then all hosts can be changed, and there is nothing more to lift
+    yard.fab("karafka.restart")
+    assert "nobody has the lease" in yard.fab("karafka.unlock").stdout
 
 
 def test_of_two_deploys_that_race_exactly_one_wins(yard: Yard) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
 from ops.shell.door import command
+
+if TYPE_CHECKING:
+    from ops.core.settings import Settings
+    from ops.fleet.lease_host import Seen
+    from ops.fleet.transport import Transport
 
 
 @command(
@@ -63,12 +69,12 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     }
 )
 def unlock(context: Context, reason: str = "", yes: bool = False, json: bool = False) -> int:
-    """Take the stage's lease from whoever has it; their next step is refused everywhere."""
+    """Take the stage's lease from whoever has it, and lift its number where a host has seen a higher one."""
     from dataclasses import asdict
 
     from ops.core.errors import UsageError
     from ops.core.pipeline import may_ask
-    from ops.fleet.lease_host import held_text, highest_seen, lease_host
+    from ops.fleet.lease_host import held_text, lease_host
     from ops.fleet.tasks.project import load_settings, make_transport
     from ops.fleet.tasks.showing import print_json
 
@@ -76,18 +82,39 @@ def unlock(context: Context, reason: str = "", yes: bool = False, json: bool = F
     transport = make_transport(context, settings)
     keeper = lease_host(settings, transport)
     lease = keeper.show().lease
-    broken = False
-    if lease.held:
+    broken = lifted = False
+    if not lease.held:
+        seen = _told_seen(settings, transport)
+        lifted = seen.number > lease.number
+        if lifted:
+            number = lease.number
+            lease = keeper.break_open(reason or "its number was too low", seen.number).lease
+            what = f"{settings.stage}: {seen.host} has seen number {seen.number}, the lease was at {number}"
+            print(f"{what}; the next one is above both", file=sys.stderr)
+    else:
         print(f"{settings.stage}: {held_text(lease)}", file=sys.stderr)
         if not yes and not may_ask():
             raise UsageError(
                 "there is no terminal to ask on", where="karafka.unlock", hint="look first, then add --yes"
             )
         if yes or input("Break it? What they are at ends at its next step. [y/N] ").strip().lower() in ("y", "yes"):
-            lease = keeper.break_open(reason, highest_seen(settings, transport)).lease
+            lease = keeper.break_open(reason, _told_seen(settings, transport).number).lease
             broken = True
     if json:
-        print_json({"stage": settings.stage, "broken": broken, "lease": asdict(lease)})
+        print_json({"stage": settings.stage, "broken": broken, "lifted": lifted, "lease": asdict(lease)})
+    elif broken or lifted:
+        print("broken" if broken else "lifted")
     else:
-        print("broken" if broken else "left as it is" if lease.held else f"{settings.stage}: nobody has the lease")
+        print("left as it is" if lease.held else f"{settings.stage}: nobody has the lease")
     return 0
+
+
+def _told_seen(settings: Settings, transport: Transport) -> Seen:
+    """Give the highest number that hosts have seen, and say which ones could not be asked."""
+    from ops.fleet.lease_host import highest_seen
+
+    seen = highest_seen(settings, transport)
+    if seen.unasked:
+        what = f"{settings.stage}: not asked which number they have seen: {', '.join(seen.unasked)}"
+        print(f"{what}; if they refuse, unlock once more", file=sys.stderr)
+    return seen

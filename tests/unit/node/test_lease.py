@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -247,6 +248,16 @@ def test_a_node_notes_the_highest_number_and_refuses_lower_ones(stage: Stage) ->
     with pytest.raises(LockHeldError, match=r"your lease \(number 7\) was taken over by ben \(number 8\)"):
         fence.admit(Fence(7, "ann"))
     assert fence.read().number == 8
+
+
+def test_a_number_that_no_clock_makes_keeps_nobody_off(stage: Stage) -> None:
+    # Given a host whose file says what nobody has been given
+    record = stage.shared / "tmp/lease-seen.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"number": 10**18, "holder": "nobody"}))
+    # When it is asked under a lease, then it works, and knows that one from then on
+    assert FenceRecord(stage.shared).admit(Fence(7, "ann")) == ""
+    assert FenceRecord(stage.shared).read() == Fence(7, "ann")
 
 
 def test_a_node_whose_disk_is_full_still_works_and_says_so(stage: Stage) -> None:
