@@ -41,3 +41,21 @@ def handling(
         for number, was in taken.items():
             with suppress(ValueError):  # the interpreter may be at its end
                 signal.signal(number, was)
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Let the first Ctrl-C or TERM ask, whatever follows wait, and HUP go by: what has begun is to be finished here.
+
+    Who ends this process in the middle of a restart leaves a slot empty; its terminal may go (SIGHUP) at any time.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            interrupt(number, frame)
+
+    with handling(signal.SIG_IGN, (signal.SIGHUP,)), handling(ask, (signal.SIGINT, signal.SIGTERM)):
+        yield

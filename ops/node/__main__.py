@@ -8,12 +8,12 @@ Exit codes: 0 a response was sent, whatever it says; 2 the request was none of t
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import suppress
 from functools import partial
 
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
+from ops.core.interrupts import asked_once
 from ops.core.leaving import leave
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
 from ops.core.serving import Reader, serve
@@ -37,8 +37,6 @@ def _answer(line: str, rest: bytes) -> ExitCode:
         request = Request.decode(line)
     except ProtocolError as error:
         return _refuse(error)
-    if request.verb not in ASKING or request.verb is Verb.DESCRIBE:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the operator may go: what has begun is finished
     payload = None
     if request.verb is Verb.DEPLOY:
         from ops.node.payload import Payload
@@ -54,7 +52,14 @@ def _answer(line: str, rest: bytes) -> ExitCode:
         return True
 
     send = partial(_send, Reader(wanted))
-    send(carry_out(request, send, payload))
+    if request.verb in ASKING and request.verb is not Verb.DESCRIBE:
+        send(carry_out(request, send, payload))
+        return ExitCode.DONE
+    try:
+        with asked_once():  # the operator may go, and its session's end be asked for: what has begun is finished
+            send(carry_out(request, send, payload))
+    except KeyboardInterrupt:
+        send(Response((), error="interrupted"))
     return ExitCode.DONE
 
 

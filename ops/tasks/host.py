@@ -69,6 +69,7 @@ def restart(context: Context, processes: str | None = None, json: bool = False) 
 def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool) -> int:
     """Ask this host's agent in process, and show what it says; gives the exit code."""
     from ops.core.errors import ExitCode
+    from ops.core.interrupts import asked_once
     from ops.core.protocol import Verb
     from ops.core.states import State
     from ops.render.progress import Progress
@@ -80,7 +81,8 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
     def say(event: Event) -> None:
         progress.event(found.host, event)
 
-    response = _ask(found, Verb(verb), say)
+    with asked_once():
+        response = _ask(found, Verb(verb), say)
     for report in response.processes:
         if not report.ok:
             progress.report(found.host, report)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ops.core.deadline import Deadline
 from ops.sandbox.shared import SharedKafka
 from ops.sandbox.state import Status
 from tests.labs import in_process
@@ -84,6 +90,78 @@ def test_a_new_project_runs_on_a_laptop_at_once(tmp_path: Path, kafka: SharedKaf
         assert "karafka-7" in unknown.stderr
     watched = inv(tmp_path, "status", "--watch", "--json")
     assert (watched.returncode, "--watch" in watched.stderr) == (2, True)
+
+
+# Says READY=1; on TERM it waits for a file before it ends.
+LINGERING = """
+import os, pathlib, signal, socket, time
+def end(*_):
+    pathlib.Path("asked").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+    address = os.environ["NOTIFY_SOCKET"]
+    manager.sendto(b"READY=1", "\\0" + address[1:] if address[0] == "@" else address)
+while True:
+    time.sleep(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def lingering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A checkout with two processes that take their time to end."""
+    folder = tmp_path_factory.mktemp("lingering")
+    (folder / "program.py").write_text(LINGERING)
+    (folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    command = json.dumps([sys.executable, "program.py"])
+    (folder / "fabric.yaml").write_text(
+        f"karafka:\n  application: linger\n  deploy_to: /nowhere\n  command: {command}\n  processes: 2\n"
+        "  stop_timeout_seconds: 60\n  stages: {test: {hosts: [{host: h1}]}}\n"
+    )
+    yield folder
+    (folder / "go").touch()
+    inv(folder, "stop")
+
+
+@pytest.mark.parametrize(
+    ("signals", "code", "restarted"),
+    [
+        ([], 0, 2),  # its terminal goes
+        ([signal.SIGTERM, signal.SIGTERM], 130, 1),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGINT], 130, 1),
+    ],
+    ids=["session", "term", "ctrl-c"],
+)
+def test_a_restart_that_is_broken_off_between_stop_and_start_leaves_no_slot_empty(
+    lingering: Path, signals: list[signal.Signals], code: int, restarted: int
+) -> None:
+    # Given processes at work, and a restart in a terminal that waits for the first one to end
+    (lingering / "go").touch()
+    assert inv(lingering, "restart").returncode == 0
+    for name in ("go", "asked"):
+        (lingering / name).unlink(missing_ok=True)
+    before = [one["pid"] for one in json.loads(inv(lingering, "status", "--json").stdout)["processes"]]
+    ours, theirs = pty.openpty()
+    restart = subprocess.Popen(
+        [BIN / "inv", "restart"], cwd=lingering, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    assert Deadline(30).poll((lingering / "asked").exists)
+    # When its SSH session breaks, or it is asked to end more than once
+    for number in signals:
+        restart.send_signal(number)
+        time.sleep(0.2)
+    os.close(ours)
+    time.sleep(0.2)
+    (lingering / "go").touch()
+    # Then what has begun is finished, and the exit code says how far it came
+    assert restart.wait(60) == code
+    now = json.loads(inv(lingering, "status", "--json").stdout)["processes"]
+    assert [one["state"] for one in now] == ["running", "running"]
+    assert sum(one["pid"] != was for one, was in zip(now, before, strict=True)) == restarted
 
 
 @pytest.mark.soak

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
+
+import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
@@ -120,14 +123,19 @@ def test_an_agent_whose_operator_is_gone_finishes_what_it_began(host: NodeHost) 
     assert report.pid != pid
 
 
-def test_ctrl_c_lets_the_step_end_and_names_what_was_not_done(host: NodeHost) -> None:
+@pytest.mark.parametrize("numbers", [(signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM, signal.SIGINT)])
+def test_what_asks_an_agent_to_end_lets_the_step_end_and_names_what_was_not_done(
+    host: NodeHost, numbers: tuple[signal.Signals, ...]
+) -> None:
     # Given three processes restarted one after the other
     specs = [host.spec("--drain-seconds", "0.5", index=index) for index in range(3)]
     before = [report.pid for report in host.ask(Verb.START, *specs).processes]
     agent = host.agent(Verb.RESTART, *specs, at_once=False)
     assert first_event(agent).process == "karafka-0"
     # When the agent is interrupted at the first one
-    agent.send_signal(signal.SIGINT)
+    for number in numbers:  # as the end of its session does by TERM
+        agent.send_signal(number)
+        time.sleep(0.1)
     _, response = host.answer(agent)
     # Then the first was restarted, the others were left alone, and the answer says so
     assert response.error == "interrupted"

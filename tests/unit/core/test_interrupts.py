@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from ops.core.interrupts import ASKS, handling, interrupt
+from ops.core.interrupts import ASKS, asked_once, handling, interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,19 @@ def test_another_thread_than_the_main_one_changes_nothing() -> None:
     thread.join(10)
     # Then they are as they were
     assert seen == before
+
+
+def test_what_is_to_be_finished_here_is_asked_to_end_once_and_never_by_its_terminal() -> None:
+    # Given a command between a stop and a start
+    interrupted = 0
+    before = [signal.getsignal(number) for number in ASKS]
+    with asked_once():
+        # When its terminal goes, and it is asked to end again and again
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt:
+                interrupted += 1
+    # Then it was told once
+    assert interrupted == 1
+    assert [signal.getsignal(number) for number in ASKS] == before
