@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ops.core.records import dataclass
 
+MARK_VARIABLE = "KARAFKA_STARTED_BY"
 _STATE, _THREADS, _START = 0, 17, 19  # fields 3, 20 and 22 of /proc/PID/stat: proc(5)
 
 
@@ -144,6 +145,11 @@ class Identity:
         if identity is None:
             raise ProcessLookupError(os.getpid(), "no /proc entry for this process: is /proc mounted?")
         return identity
+
+    @property
+    def mark(self) -> str:
+        """What all that it starts has in its environment, `NAME=value`: the shim sets it, and becomes the command."""
+        return f"{MARK_VARIABLE}={self.pid}.{self.start}.{self.boot}"
 
     def alive(self) -> bool:
         """Whether this very process still runs (another user's counts as well).

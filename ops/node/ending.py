@@ -1,4 +1,4 @@
-"""Ending one process: TERM, wait, KILL, then what is left of its session."""
+"""Ending one process: TERM, wait, KILL, then what it has left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity, UnseenError, pidfd_of
@@ -27,13 +27,15 @@ class Ending:
     ----------
     gone : proven to have ended.
     how : in words.
-    swept : what was done to the rest of its session, in words.
+    swept : what was done to what it had left, in words.
+    left : of that, what could not be ended.
     unknown : nobody can tell whether it has ended.
     """
 
     gone: bool
     how: str
     swept: str = ""
+    left: tuple[Identity, ...] = ()
     unknown: bool = False
 
     def __str__(self) -> str:
@@ -46,7 +48,7 @@ def exit_text(code: int) -> str:
 
 
 def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = False) -> Ending:
-    """End a process and its session.
+    """End a process and what it has started.
 
     Parameters
     ----------
@@ -75,17 +77,17 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
         return Ending(False, str(error), unknown=True)
     except PermissionError as error:
         return Ending(False, str(error))
-    return Ending(True, how, sweep(process, deadline, say))
+    return sweep(Ending(True, how), process, deadline, say)
 
 
-def sweep(process: Identity, deadline: Deadline, say: Say) -> str:
-    """End what is left of the session of a process that has just ended; gives it in words, empty for nothing."""
-    from ops.node import session  # psutil, worth its 20 ms only here
+def sweep(ending: Ending, process: Identity, deadline: Deadline, say: Say) -> Ending:
+    """End what is left of a process that has just ended; gives its ending with that."""
+    from ops.node import session
 
-    swept = session.sweep(session.left_of(process), Deadline(max(deadline.remaining, _SWEEP_SECONDS)))
-    if swept:
-        say("swept", swept)
-    return swept
+    swept = session.sweep(process, Deadline(max(deadline.remaining, _SWEEP_SECONDS)))
+    if str(swept):
+        say("swept", str(swept))
+    return replace(ending, swept=str(swept), left=tuple(swept.left))
 
 
 def wait(process: Identity, deadline: Deadline) -> bool:

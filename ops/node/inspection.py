@@ -237,7 +237,8 @@ def _absent(found: Finding) -> tuple[State, str]:
     if not found.pidfile_left:
         if record.intent is Intent.UP:
             return State.STOPPED, record.last_exit or "it ended by itself, or its start was broken off"
-        return State.STOPPED, ""
+        left = [f"process {one.pid}" for one in record.left if one.alive()]
+        return State.STOPPED, f"what it had started is left: {', '.join(left)}" if left else ""
     if named is None:
         return State.DEAD, "its pidfile names no process"
     if named.identity is None:

@@ -86,9 +86,7 @@ class Operation:
         if not after_stop:
             deaths.note(Path(self.spec.files.deaths), found.pid_record, by_itself=False)
         self._heal(found)
-        record = replace(
-            found.record, intent=Intent.UP, phase=Phase.STARTING, phase_at=time.time(), process=None, last_exit=""
-        )
+        record = found.record.starting()
         try:
             record.write(self._record)
         except OSError as error:
@@ -188,8 +186,7 @@ class Operation:
     def _end_replacement(self) -> None:
         """End a replacement that is under way, if there is one."""
         pid = self._lock.holder(Byte.REPLACING)
-        process = Identity.of(pid) if pid is not None else None
-        if process is not None:
+        if pid is not None and (process := Identity.of(pid)) is not None:
             ended = ending.end(process, _GIVE_UP_SECONDS, self._say)
             self._notes.append(f"a replacement that was left of another operation {ended.how}")
 
@@ -198,9 +195,9 @@ class Operation:
         self._end_replacement()
         found = self._find()
         if found.process is None:
-            self._heal(found)
-            self._note(replace(found.record, intent=Intent.DOWN, phase=Phase.NONE, phase_at=time.time()))
-            return self._report(True, "not running")
+            left = self._heal(found)
+            self._note(replace(found.record, intent=Intent.DOWN, phase=Phase.NONE, phase_at=time.time(), left=left))
+            return self._report(not left, "not running")
         process = found.process
         stopping = replace(
             found.record, intent=Intent.DOWN, phase=Phase.STOPPING, phase_at=time.time(), process=process
@@ -217,9 +214,9 @@ class Operation:
         if not free:
             return self._report(False, f"{ended}, yet process {self._lock.holder(Byte.OWNER)} has the slot now")
         self._remove_pidfile()
-        self._note(replace(stopping, phase=Phase.NONE, last_exit=str(ended)))
+        self._note(replace(stopping, phase=Phase.NONE, last_exit=str(ended), left=ended.left))
         self._say("stopped", str(ended))
-        return self._report(True, str(ended))
+        return self._report(not ended.left, str(ended))
 
     def _end(self, process: Identity, *, asked: bool) -> Ending:
         """End the process in the slot; it drains already if it was asked."""
@@ -249,20 +246,22 @@ class Operation:
         report = self._inspected()
         return None if report.state in (State.STARTING, State.STOPPING) else report
 
-    def _heal(self, found: Finding) -> None:
-        """Remove the pidfile and end the children of a process that is gone."""
+    def _heal(self, found: Finding) -> tuple[Identity, ...]:
+        """Remove the pidfile and end the children of a process that is gone; gives those that could not be ended."""
         if found.pidfile_left and self._remove_pidfile():
             self._notes.append("a stale pidfile was removed")
-        if found.record.process is not None:
-            self._sweep(found.record.process)
+        named = found.pid_record.identity if found.pid_record else None  # whoever keeps it has started that one
+        gone = dict.fromkeys(one for one in (found.record.process, named) if one is not None)
+        return tuple({left: None for process in gone for left in self._sweep(process, found.record.left)})
 
-    def _sweep(self, process: Identity) -> None:
-        """End what is left of the session of a process that is gone."""
-        from ops.node import session  # psutil, worth its 20 ms only here
+    def _sweep(self, process: Identity, known: tuple[Identity, ...] = ()) -> tuple[Identity, ...]:
+        """End what is left of a process that is gone; gives what could not be ended."""
+        from ops.node import session
 
-        left = session.left_of(process, self.spec.files.status)
-        if swept := session.sweep(left, Deadline(self.spec.stop_timeout_seconds)):
+        swept = session.sweep(process, Deadline(self.spec.stop_timeout_seconds), self.spec.files.status, known)
+        if str(swept):
             self._notes.append(f"the process before it had left children: {swept}")
+        return tuple(swept.left)
 
     def _remove_pidfile(self) -> bool:
         """Remove the pidfile, whatever it says, unless somebody has taken the slot meanwhile."""

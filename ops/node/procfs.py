@@ -70,12 +70,17 @@ def environ(pid: int) -> frozenset[str]:
     ------
     PermissionError : it is another user's.
     """
+    found = _environ(f"/proc/{pid}")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        threads = [] if found else os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        for thread in threads:
+            found = found or _environ(f"/proc/{pid}/task/{thread}")
+    return found
+
+
+def _environ(folder: str) -> frozenset[str]:
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended has none
-                text = Path(f"/proc/{pid}/task/{thread}/environ").read_text(errors="surrogateescape")
-                if text:
-                    return frozenset(text.split("\0"))
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return frozenset()
+        text = Path(f"{folder}/environ").read_text(errors="surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):  # ended, if only this thread
+        return frozenset()
+    return frozenset(text.split("\0")) - {""}

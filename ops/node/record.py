@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class SlotRecord:
     starts : how often a process was started.
     phase_at : when the phase began, seconds since 1970 by the host's clock.
     last_exit : how the last process ended, in words; empty where nobody saw it.
+    left : what it had started and a stop could not end.
     """
 
     intent: Intent = Intent.DOWN
@@ -47,6 +49,11 @@ class SlotRecord:
     process: Identity | None = None
     starts: int = 0
     last_exit: str = ""
+    left: tuple[Identity, ...] = ()
+
+    def starting(self) -> SlotRecord:
+        """Give the record of a slot in which a process is about to be started."""
+        return SlotRecord(Intent.UP, Phase.STARTING, time.time(), starts=self.starts)
 
     @classmethod
     def read(cls, path: Path) -> SlotRecord:
@@ -63,9 +70,10 @@ class SlotRecord:
                 intent=Intent(data["intent"]),
                 phase=Phase(data["phase"]),
                 phase_at=float(data["phase_at"]),
-                process=Identity(int(process["pid"]), int(process["start"]), str(process["boot"])) if process else None,
+                process=_identity(process) if process else None,
                 starts=int(data["starts"]),
                 last_exit=str(data["last_exit"]),
+                left=tuple(map(_identity, data.get("left", ()))),
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
@@ -78,3 +86,7 @@ class SlotRecord:
         OSError : the disk is full, the folder is not writable.
         """
         pidfile.write_whole(path, json.dumps(asdict(self)) + "\n", durable=False)
+
+
+def _identity(data: dict[str, Any]) -> Identity:
+    return Identity(int(data["pid"]), int(data["start"]), str(data["boot"]))

@@ -21,7 +21,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from ops.core import deaths, handover, pidfile
-from ops.core.identity import Identity
+from ops.core.identity import MARK_VARIABLE, Identity
 from ops.core.locks import DESCRIPTOR_VARIABLE, Byte, SlotLock
 
 
@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> int:
         handover.PIDFILE_VARIABLE: str(pid_path),
         handover.RELEASE_VARIABLE: release,
         DESCRIPTOR_VARIABLE: str(lock.keep_over_exec()),
+        MARK_VARIABLE: Identity.own().mark.partition("=")[2],
     }
     environment.pop(handover.STANDBY_VARIABLE, None)
     if standby:

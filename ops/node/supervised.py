@@ -184,9 +184,9 @@ class SupervisedOperation(Operation):
             return Ending(False, f"supervisord has not ended {self._program} in {time.monotonic() - began:.1f} s")
         note = Wrapped.read(self._wrapped)
         if note is not None and note.process == process and note.stage in ENDED:
-            return Ending(True, note.how)
-        swept = ending.sweep(process, Deadline(_END_SECONDS), self._say)
-        return Ending(True, f"killed after {time.monotonic() - began:.1f} s: its wrapper was killed", swept)
+            return Ending(True, note.how, left=note.left)
+        killed = Ending(True, f"killed after {time.monotonic() - began:.1f} s: its wrapper was killed")
+        return ending.sweep(killed, process, Deadline(_END_SECONDS), self._say)
 
     def _halt(self) -> None:
         """Stop the program, whatever supervisor is about to do with it, and wait until it is."""

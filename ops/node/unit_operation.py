@@ -196,10 +196,8 @@ class UnitOperation(Operation):
             return Ending(False, str(error), unknown=True)
         if how.startswith("killed"):
             self._say("killed", how)
-        return Ending(True, how)
-
-    def _sweep(self, process: Identity) -> None:
-        """End nothing: what a unit's process has left ends with its control group (KillMode=mixed)."""
+        # What it had started ends with its control group (KillMode=mixed), unless a drop-in says otherwise.
+        return ending.sweep(Ending(True, how), process, Deadline(_MARGIN_SECONDS), self._say)
 
     def _stop_unit(self, before: Facts, began: float | None = None) -> str:
         """Let systemd end all of the unit; gives how that went, in words.

@@ -34,6 +34,7 @@ class Wrapped:
     process : None before there is one.
     how : in words: `ready after 0.4 s`, `it exited with 3 after 0.1 s`, `ended after 2.0 s`.
     status : what the process said of itself beside READY=1.
+    left : what it had started and could not be ended.
     """
 
     stage: Stage
@@ -41,6 +42,7 @@ class Wrapped:
     process: Identity | None = None
     how: str = ""
     status: str = ""
+    left: tuple[Identity, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Wrapped | None:
@@ -58,6 +60,7 @@ class Wrapped:
                 Identity(**data["process"]) if data["process"] else None,
                 str(data["how"]),
                 str(data["status"]),
+                tuple(Identity(**one) for one in data.get("left", ())),
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return None

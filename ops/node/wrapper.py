@@ -35,8 +35,9 @@ from ops.core.notify import NotifySocket
 from ops.core.process import ProcessSpec
 from ops.core.slot import SlotFiles
 from ops.node import child, ending
+from ops.node.ending import Ending
 from ops.node.environment import directory_of
-from ops.node.wrapped import Stage, Wrapped
+from ops.node.wrapped import ENDED, Stage, Wrapped
 
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGCONT)
@@ -69,6 +70,7 @@ class Wrapper:
         """Start the process and stay until it has ended; gives the exit code."""
         try:
             self._until_free()
+            self._clear()
             directory = directory_of(self._spec)
             environ = child.composed(self._spec, self._notify.address, self._watchdog_seconds)
             process = child.spawn(self._spec, directory, environ)
@@ -78,14 +80,16 @@ class Wrapper:
             return _FAILED
         self._note = replace(self._note, process=process)
         self._write(self._note)
-        stage, how = self._watch(process)
-        swept = ending.sweep(process, Deadline(_SWEEP_SECONDS), _say) if not how else ""
+        stage, ended = self._watch(process)
+        took = self._took()
+        if ended is None:  # by itself; not waited for yet, so that nobody else gets its number
+            ended = ending.sweep(Ending(True, ""), process, Deadline(_SWEEP_SECONDS), _say)
         code = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
-        how = how or "; ".join(filter(None, (f"it {ending.exit_text(code)} after {self._took()}", swept)))
+        ended = replace(ended, how=ended.how or f"it {ending.exit_text(code)} after {took}")
         if stage is Stage.STOPPED:
             with suppress(OSError):
                 pidfile.remove(Path(self._spec.files.pidfile), process.pid)
-        self._write(replace(self._note, stage=stage, how=how))
+        self._write(replace(self._note, stage=stage, how=str(ended), left=ended.left))
         return (code if code >= 0 else 128 - code) or (_FAILED if stage is Stage.FAILED else 0)
 
     def _until_free(self) -> None:
@@ -93,8 +97,14 @@ class Wrapper:
         lock = Path(self._spec.files.lock)
         Deadline(supervisor.KILL_SECONDS).poll(lambda: holder_of(lock, Byte.OWNER) is None)
 
-    def _watch(self, process: Identity) -> tuple[Stage, str]:
-        """Stay with the process until it has ended; gives how, in words, where it was ended from here."""
+    def _clear(self) -> None:
+        """End what is left of the process before this one, whose wrapper was killed with it."""
+        before = Wrapped.read(Path(self._spec.files.wrapped))
+        if before is not None and before.process is not None and before.stage not in ENDED:
+            ending.sweep(Ending(True, ""), before.process, Deadline(_SWEEP_SECONDS), _say)
+
+    def _watch(self, process: Identity) -> tuple[Stage, Ending | None]:
+        """Stay with the process until it has ended; gives how where it was ended from here, else None."""
         watched: list[Any] = [self._inbox, self._notify]
         limit: Deadline | None = Deadline(self._ready_seconds())
         while True:
@@ -102,11 +112,11 @@ class Wrapper:
             timeout = 0.0 if ended else None if limit is None else limit.remaining
             readable = select.select(watched, [], [], timeout)[0]
             if self._inbox in readable and self._obey(process):
-                return Stage.STOPPED, str(ending.end(process, self._spec.stop_timeout_seconds, _say))
+                return Stage.STOPPED, ending.end(process, self._spec.stop_timeout_seconds, _say)
             if self._notify in readable:  # READY=1 counts, even if it was the last word
                 limit = self._hear(process, limit)
             elif ended:
-                return self._unasked(), ""
+                return self._unasked(), None
             if limit is not None and limit.expired:
                 if self._spec.readiness == "notify":
                     return self._unasked(), self._give_up(process, limit)
@@ -138,20 +148,21 @@ class Wrapper:
     def _ready(self, word: str) -> Deadline | None:
         self._note = replace(self._note, stage=Stage.READY, how=f"{word} after {self._took()}")
         self._write(self._note)
-        from ops.node import session  # noqa: F401  psutil: its 20 ms are spent here rather than at the end
+        from ops.node import session  # noqa: F401  its time is spent here rather than at the end
 
         return self._fed()
 
     def _fed(self) -> Deadline | None:
         return None if self._watchdog_seconds is None else Deadline(self._watchdog_seconds)
 
-    def _give_up(self, process: Identity, limit: Deadline) -> str:
-        """End a process that has not done in time what it had to; gives it in words."""
+    def _give_up(self, process: Identity, limit: Deadline) -> Ending:
+        """End a process that has not done in time what it had to."""
         ready = self._note.stage is Stage.READY
         why = f"it was not ready within {limit.seconds:g} s"
         why = f"it made no progress for {limit.seconds:g} s (watchdog)" if ready else why
         print(f"process {process.pid} is ended: {why}", file=sys.stderr, flush=True)
-        return f"{why}; {ending.end(process, supervisor.GIVE_UP_SECONDS, _say)}"
+        ended = ending.end(process, supervisor.GIVE_UP_SECONDS, _say)
+        return replace(ended, how=f"{why}; {ended.how}")
 
     def _ready_seconds(self) -> float:
         if self._spec.readiness == "notify":

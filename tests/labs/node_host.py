@@ -20,6 +20,7 @@ from ops.node.agent import carry_out
 from ops.node.managers.pidfile import PidfileManager
 
 CHILD = Path(__file__).with_name("programs") / "child.py"
+LEAVER = CHILD.with_name("leaver.py")
 
 
 class NodeHost:

@@ -121,7 +121,7 @@ def test_children_that_a_killed_process_left_are_ended_before_the_next_start(hos
     report = host.one(Verb.START, spec)
     # Then they are gone, and the report says so
     assert report.ok
-    assert "the process before it had left children: 2 processes of its session ended too" in report.message
+    assert "the process before it had left children: 2 processes that it had started ended too" in report.message
     assert [Identity.of(child) for child in children] == [None, None]
 
 

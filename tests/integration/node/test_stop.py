@@ -75,7 +75,7 @@ def test_children_that_outlive_their_parent_are_ended(host: NodeHost, flags: tup
     report = host.one(Verb.STOP, spec)
     # Then nothing of its session is left, and the report counts them
     assert report.ok
-    assert "2 processes of its session ended too" in report.message
+    assert "2 processes that it had started ended too" in report.message
     assert text in report.message
     assert host.processes() == []
 
