@@ -75,7 +75,7 @@ def changes(wanted: Iterable[HostFile], facts: Facts, kind: str) -> tuple[Change
             continue
         if before is not None and after is not None and before.trouble and mine.get(path) == digest(after.text):
             continue  # as a deploying user may not read the rules of sudo: what an install has put there is believed
-        by_hand = before is not None and path in mine and digest(before.text) != mine[path]
+        by_hand = before is not None and path in mine and before.digest != mine[path]
         found.append(Change(path, before, after, by_hand))
     return tuple(found)
 
@@ -86,5 +86,5 @@ def call_of(wanted: Iterable[HostFile], found: Iterable[Change]) -> InstallCall:
     return InstallCall(
         files=tuple(wanted),
         remove=tuple(one.path for one in changed if one.after is None),
-        seen={one.path: digest(one.before.text) if one.before is not None else "" for one in changed},
+        seen={one.path: one.before.digest if one.before is not None else "" for one in changed},
     )

@@ -25,11 +25,23 @@ class HostFile:
 
 @dataclass(frozen=True)
 class PresentFile:
-    """One file that is on a host; `trouble` says why its text could not be read."""
+    """One file that is on a host.
+
+    Attributes
+    ----------
+    trouble : why its text could not be read.
+    of_bytes : the digest of its bytes, where the text does not have all of them: it is long, or no UTF-8.
+    """
 
     text: str
     mode: int
     trouble: str = ""
+    of_bytes: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest by which it is known again."""
+        return self.of_bytes or digest(self.text)
 
 
 @dataclass(frozen=True)

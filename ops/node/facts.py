@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import grp
+import hashlib
 import json
 import os
 import platform
 import pwd
 import re
+import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from ops import __version__
 from ops.core import keeping, systemd
 from ops.core.errors import OpsError
-from ops.core.installation import SETUP_MARK, Facts, FactsCall, OpenFiles, PresentFile, Space
+from ops.core.installation import SETUP_MARK, Facts, FactsCall, OpenFiles, PresentFile, Space, digest
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
 from ops.core.supervisor import enabled_in
@@ -85,16 +88,25 @@ def _made_of() -> tuple[str, ...]:
 
 
 def present(path: Path) -> PresentFile | None:
-    """Read a file; None where there is none."""
+    """Read a file; None where there is none. A device or a fifo has no text: to read one may never end."""
     try:
-        mode = path.stat().st_mode & 0o7777
+        there = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return PresentFile("", 0, error.strerror or str(error))
+    mode = stat.S_IMODE(there.st_mode)
+    if not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode):
+        return PresentFile("", mode)
     try:
         with path.open("rb") as file:
-            return PresentFile(file.read(_TEXT_BYTES).decode(errors="replace"), mode)
+            start = file.read(_TEXT_BYTES)
+            text = start.decode(errors="replace")
+            whole = hashlib.sha256(start)
+            for part in iter(partial(file.read, _TEXT_BYTES), b""):
+                whole.update(part)
+            of_bytes = whole.hexdigest()
+            return PresentFile(text, mode, of_bytes="" if of_bytes == digest(text) else of_bytes)
     except OSError as error:
         return PresentFile("", mode, error.strerror or str(error))
 

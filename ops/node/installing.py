@@ -15,8 +15,9 @@ from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request
 from ops.core.states import ALIVE, State
 from ops.node import boot, facts, manifest, supervision
+from ops.node.hands import make_folder
 from ops.node.keeper import keeper_of
-from ops.node.placing import Places, make_folder, staged
+from ops.node.placing import Places, staged
 from ops.node.systemctl import Systemctl
 from ops.node.verifying import verify
 
@@ -47,21 +48,24 @@ def install(request: Request, call: InstallCall, reports: Callable[[], tuple[Pro
     try:
         for file in changed:
             places.put(file)
-        if kept.kind == keeping.SYSTEMD and _names(call.remove):
-            boot.disable(request, _names(call.remove), target=False)
         for path in call.remove:
             places.remove(path)
         if conf is not None:
             _make_folders({Path(spec.files.log).parent for spec in request.processes})  # else it takes no program
             outdated = supervision.take_in(kept, places, conf, before.text if before else "")
         reload(kept)
+        if kept.kind == keeping.SYSTEMD and _names(call.remove):
+            boot.disable(request, _names(call.remove), target=False)
         _note(request, {file.path: digest(file.text) for file in call.files})
-    except OpsError as error:
+    except BaseException as error:
         troubles = places.put_back()
         with suppress(OpsError):
             reload(kept)
+        if not isinstance(error, OpsError):
+            raise
         left = f"; and what was there could not be put back: {'; '.join(troubles)}" if troubles else ""
         raise OpsError(f"{error.what}{left}", where=error.where, hint=error.hint) from error
+    places.settle()
     words = {path: "replaced" if was else "put there" for path, was in call.seen.items()}
     done = [f"{words[file.path]}: {file.path}" for file in changed] + [f"removed: {path}" for path in call.remove]
     replaced = [file.path for file in changed if call.seen[file.path]]
@@ -95,9 +99,10 @@ def uninstall(request: Request, reports: Callable[[], tuple[ProcessReport, ...]]
             continue
         if now is not None and _is_conf(kept, path):
             programs = now.text
-        if now is not None and digest(now.text) != was:
+        if now is not None and now.digest != was:
             notes.append(f"{path} had been edited by hand")
         places.remove(path)
+        places.settle()
         done.append(f"removed: {path}")
     if kept.kind == keeping.SUPERVISOR:
         supervision.take_in(kept, places, before=programs)
@@ -127,7 +132,7 @@ def _names(paths: Iterable[str]) -> list[str]:
 def _same_as_seen(call: InstallCall) -> None:
     for path, seen in call.seen.items():
         now = facts.present(Path(path))
-        if (digest(now.text) if now is not None else "") != seen:
+        if (now.digest if now is not None else "") != seen:
             raise OpsError("somebody has changed it since it was looked at; nothing was done", where=path, hint="again")
 
 

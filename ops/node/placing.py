@@ -1,24 +1,26 @@
-"""Files put in place on this host, whole or not at all: where this user may write by a rename, else by `sudo -n`."""
+"""Files put in place on this host, whole or not at all, and put back where not all of them can be.
+
+What was there before is kept in a folder beside it until the install is through. It is kept itself, not a copy of what
+could be read of it: so it comes back with every byte, its owner, mode, attributes and date, and a link as a link.
+No manager looks into that folder. There is no *name* that all pass over: logrotate reads what begins with a dot, and an
+include of supervisord's may be a bare `*`.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ops.core.errors import OpsError
-from ops.core.installation import HostFile, PresentFile
-from ops.node import facts
-from ops.node.command import run
-from ops.node.durable import sync_folder
+from ops.core.installation import HostFile
+from ops.node.hands import Hand, hand_for
 
-RENDER_HINT = "inv templates.render KIND --out DIR writes them for an administrator to install; or systemd.sudo: true"
+BESIDE = ".karafka-install"
 
 
 class Places:
-    """The files of one install: what was there before is kept until it is through.
+    """The files of one install: what was there before is kept until they are settled or put back.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ class Places:
 
     def __init__(self, *, sudo: bool) -> None:
         self._sudo = sudo
-        self._before: dict[str, PresentFile | None] = {}
+        self._before: dict[Path, Path | None] = {}
 
     def put(self, file: HostFile) -> None:
         """Put a file in place.
@@ -37,12 +39,20 @@ class Places:
         OpsError : it cannot be; what was there is there still.
         """
         path = Path(file.path)
-        before = self._present(path)
-        if self._may_write(path):
-            _write(file)
-        else:
-            self._write_as_root(file)
-        self._before.setdefault(file.path, before)
+        hand, new, first = self._hand(path), _beside(path, ".new"), path not in self._before
+        try:
+            hand.write(file, new)
+            if first:
+                self._keep(path, hand)
+            hand.rename(new, path)
+        except BaseException:
+            with suppress(OpsError):
+                hand.delete(new)
+            with suppress(OpsError):
+                if first and path in self._before:
+                    self._restore(path)
+            self._tidy((path,))
+            raise
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is fine.
@@ -52,114 +62,73 @@ class Places:
         OpsError : it cannot be.
         """
         path = Path(name)
-        before = self._present(path)
-        if before is None:
-            return
-        if self._may_write(path):
-            try:
-                path.unlink()
-            except OSError as error:
-                raise OpsError(f"cannot be removed: {error.strerror}", where=name) from error
-        else:
-            self._root("rm", "-f", name, where=name)
-        self._before.setdefault(name, before)
+        hand = self._hand(path)
+        if path in self._before:
+            hand.delete(path)
+        elif hand.is_there(path):
+            hand.make_folder(_beside(path).parent)
+            hand.rename(path, _beside(path))
+            self._before[path] = _beside(path)
 
     def put_back(self) -> list[str]:
-        """Put back what was there before, the last one first; gives what could not be."""
-        troubles = []
-        for name, before in reversed(self._before.items()):
+        """Put back what was there before, the last one first; gives what could not be, and where it is kept."""
+        troubles, places = [], tuple(self._before)
+        for path in reversed(places):
+            aside = self._before[path]
             try:
-                if before is None:
-                    self.remove(name)
-                else:
-                    self.put(HostFile(name, before.text, before.mode))
+                self._restore(path)
             except OpsError as error:
-                troubles.append(str(error).splitlines()[0])
+                kept = f" (kept as {aside})" if aside is not None else ""
+                troubles.append(f"{str(error).splitlines()[0]}{kept}")
         self._before.clear()
+        self._tidy(places)
         return troubles
 
-    def _present(self, path: Path) -> PresentFile | None:
-        """Read what is there, as root if need be: it may have to be put back."""
-        found = facts.present(path)
-        if found is not None and found.trouble:
-            return PresentFile(self._root("cat", str(path), where=str(path)), found.mode or 0o440)
-        return found
+    def settle(self) -> None:
+        """Let go of what was there before."""
+        for path, aside in self._before.items():
+            if aside is not None:
+                with suppress(OpsError):  # the next install of this file takes its place
+                    self._hand(path).delete(aside)
+        self._tidy(self._before)
+        self._before.clear()
 
-    def _may_write(self, path: Path) -> bool:
-        folder = path.parent
-        while not folder.exists():
-            folder = folder.parent
-        return os.access(folder, os.W_OK)
-
-    def _write_as_root(self, file: HostFile) -> None:
-        if not self._sudo:
-            raise OpsError(f"user {os.geteuid()} may not write there", where=file.path, hint=RENDER_HINT)
-        path = Path(file.path)
-        temporary = str(path.with_name(f".{path.name}.{os.getpid()}"))
-        with tempfile.NamedTemporaryFile("w", prefix="karafka-install-") as staged:
-            staged.write(file.text)
-            staged.flush()
-            mode = f"{file.mode:04o}"
-            self._root("install", "-D", "-o", "root", "-g", "root", "-m", mode, staged.name, temporary, where=file.path)
+    def _keep(self, path: Path, hand: Hand) -> None:
+        """Keep what is in a place under a second name, so that the place is empty at no time."""
+        if not hand.is_there(path):
+            self._before[path] = None
+            return
+        aside = _beside(path)
         try:
-            self._root("sync", temporary, where=file.path)
-            self._root("mv", "-fT", temporary, file.path, where=file.path)
-        except OpsError:
+            hand.link(path, aside)
+        except OpsError:  # a file system without hard links, or somebody else's file in a folder of ours
+            hand.rename(path, aside)
+        self._before[path] = aside
+
+    def _restore(self, path: Path) -> None:
+        """Put one file back."""
+        hand, aside = self._hand(path), self._before[path]
+        if aside is None:
+            hand.delete(path)
+        elif hand.are_one(path, aside):  # nothing had taken its place
+            hand.delete(aside)
+        else:
+            hand.rename(aside, path)
+        del self._before[path]
+
+    def _tidy(self, paths: Iterable[Path]) -> None:
+        """Remove the folders beside files, unless something is still kept there."""
+        for folder, path in {_beside(path).parent: path for path in paths}.items():
             with suppress(OpsError):
-                self._root("rm", "-f", temporary, where=file.path)
-            raise
+                self._hand(path).delete_folder(folder)
 
-    def _root(self, *command: str, where: str) -> str:
-        if not self._sudo:
-            raise OpsError(f"user {os.geteuid()} may not change it", where=where, hint=RENDER_HINT)
-        done = run(("sudo", "-n", *command))
-        if done.code:
-            raise OpsError(f"sudo -n {command[0]}: {done.why}", where=where, hint=RENDER_HINT)
-        return done.out
+    def _hand(self, path: Path) -> Hand:
+        return hand_for(path, sudo=self._sudo)
 
 
-def _write(file: HostFile) -> None:
-    """Write as this user: temporary file of the right mode, fsync, rename, fsync of the folder."""
-    path = Path(file.path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        make_folder(path.parent)
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(file.text)
-            stream.flush()
-            os.fchmod(descriptor, file.mode)
-            _give(temporary)
-            os.fsync(descriptor)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise OpsError(
-            f"cannot be written: {error.strerror}; what was there is there still", where=file.path
-        ) from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises
-    ------
-    OSError : one cannot be made.
-    """
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _give(folder)
-
-
-def _give(path: Path) -> None:
-    """Give what root makes to whom the folder belongs that it is made in: below deploy_to, to who deploys."""
-    if os.geteuid() == 0:
-        whose = path.parent.stat()
-        os.chown(path, whose.st_uid, whose.st_gid)
+def _beside(path: Path, suffix: str = "") -> Path:
+    """Return where what is in a place is kept, or what is to be there is written."""
+    return path.parent / BESIDE / f"{path.name}{suffix}"
 
 
 def staged(files: Sequence[HostFile], folder: Path) -> dict[str, Path]:
@@ -168,7 +137,7 @@ def staged(files: Sequence[HostFile], folder: Path) -> dict[str, Path]:
     for file in files:
         place = folder / file.path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(file.text)
+        place.write_text(file.text, encoding="utf-8")
         place.chmod(file.mode & 0o700 | 0o400)
         result[file.path] = place
     return result

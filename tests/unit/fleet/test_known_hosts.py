@@ -131,7 +131,7 @@ NAMES = ["web1", "web2", "[web1]:2222", "db1", "web1.a.b", "10.0.0.1", "[10.0.0.
 @needs(SSH)
 def test_lines_are_found_as_ssh_keygen_finds_them(tmp_path: Path) -> None:
     # Given any lines: patterns, negated, several, marked, hashed
-    keys = [public_key() for _ in range(8)]
+    keys = [public_key(10 + one) for one in range(8)]
     file = tmp_path / "known_hosts"
 
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
