@@ -6,20 +6,21 @@ is begun once `lease.lost` is set.
 
 from __future__ import annotations
 
+import queue
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError, UnreachableError
 from ops.core.interrupts import handling, interrupt
-from ops.core.lease import Fence, LeaseAction, LeaseCall
+from ops.core.lease import Fence, LeaseAction, LeaseAnswer, LeaseCall
 from ops.fleet.lease_host import LeaseHost, ci_run, held_text, own_name
 
 TTL_SECONDS = 60.0
@@ -58,6 +59,15 @@ class Held(Protocol):
     def check(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Try:
+    """How a renewal went: the keeper's answer, or why there is none; and when it was asked for."""
+
+    asked: float
+    answer: LeaseAnswer | None
+    trouble: str = ""
+
+
 class Lease:
     """One lease: a context manager.
 
@@ -65,7 +75,8 @@ class Lease:
     ----------
     reason : what it is for, in words.
     wait_seconds : how long to wait for somebody else's to end.
-    ttl_seconds : how long it lasts without a renewal; renewed three times as often.
+    ttl_seconds : how long it lasts without a renewal; renewed three times as often. A renewal that fails or takes a
+        sixth of that is tried again by another connection, as often as there is time.
     say : is told, in words, whom it waits for, and that renewals fail.
     clock : seconds, also while this machine sleeps.
 
@@ -110,6 +121,7 @@ class Lease:
         self._why = ""
         self._done = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._tries: queue.SimpleQueue[_Try | None] = queue.SimpleQueue()
         self._stack = ExitStack()
 
     def __enter__(self) -> Lease:
@@ -185,28 +197,54 @@ class Lease:
             time.sleep(min(_POLL_SECONDS, max(answer.lease.expires_seconds, 0.05), deadline.remaining))
 
     def _beat(self) -> None:
-        """Renew it until it is given back or lost; a renewal that fails is tried again sooner."""
+        """Renew it until it is given back or lost."""
         third = self._call.ttl_seconds / 3
-        pause = third
-        failing = False
+        pause, trouble = third, ""
         while not self._done.wait(min(pause, max(self._expires - self._clock(), 0.0))):
-            asked = self._clock()
-            if asked >= self._expires:
+            if self._clock() >= self._expires:
                 self._lose("it could not be renewed in time")
                 return
-            try:
-                patience = min(third, self._expires - asked)  # so that there is time for a second try
-                answer = self._keeper.ask(replace(self._call, action=LeaseAction.RENEW), patience)
-            except OpsError as error:
-                if not failing:
-                    self._say(f"the lease could not be renewed, trying again: {error}")
-                failing, pause = True, third / 5
-                continue
-            if not answer.ok:
-                self._lose(answer.message)
+            # In a thread of its own, as whatever it waits for may never come: it is not waited for then
+            args = (bool(trouble), self._clock())
+            threading.Thread(target=self._try, args=args, name="renewal", daemon=True).start()
+            done = self._outcome()
+            if done is None:
                 return
-            self._expires = asked + self._call.ttl_seconds
-            failing, pause = False, third
+            if done.answer is not None and not done.answer.ok:
+                self._lose(done.answer.message)
+                return
+            if done.answer is not None:
+                self._expires = max(self._expires, done.asked + self._call.ttl_seconds)
+                pause, trouble = third, ""
+                continue
+            if not trouble:
+                trouble = done.trouble or "it failed"
+                self._say(f"the lease could not be renewed, trying again: {trouble}")
+            pause = third / 10
+
+    def _try(self, apart: bool, asked: float) -> None:
+        """Try to renew it, and leave word of how that went.
+
+        Parameters
+        ----------
+        apart : by a connection of its own.
+        """
+        try:
+            keeper = self._keeper.apart() if apart else self._keeper
+            answer = keeper.ask(replace(self._call, action=LeaseAction.RENEW), self._call.ttl_seconds / 3)
+        except (OpsError, OSError) as error:
+            self._tries.put(_Try(asked, None, str(error)))
+        else:
+            self._tries.put(_Try(asked, answer))
+
+    def _outcome(self) -> _Try | None:
+        """Give how a try went, of those that are under way; None once it is given back."""
+        patience = self._call.ttl_seconds / 6
+        try:
+            return self._tries.get(timeout=patience)
+        except queue.Empty:
+            where = self._keeper.target.name
+            return _Try(0.0, None, f"{where}: no answer within {patience:g} s")
 
     def _lose(self, why: str) -> None:
         self._why = self._why or why
@@ -214,6 +252,7 @@ class Lease:
 
     def _give_back(self) -> None:
         self._done.set()
+        self._tries.put(None)
         if self._heart.ident is not None:
             self._heart.join(_RELEASE_SECONDS)
         if self.lost.is_set() or not self._asked:

@@ -6,8 +6,8 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,12 +31,18 @@ class LeaseHost:
     ----------
     agent : argv of its agent.
     shared : the application's shared folder there.
+    anew : makes a way there that shares no connection with that one; None where that one keeps none.
     """
 
     transport: Transport
     target: Target
     agent: tuple[str, ...]
     shared: str
+    anew: Callable[[], Transport] | None = None
+
+    def apart(self) -> LeaseHost:
+        """Give it by a way of its own: a connection that hangs, as after a change of networks, says nothing of it."""
+        return self if self.anew is None else replace(self, transport=self.anew(), anew=None)
 
     def ask(self, call: LeaseCall, seconds: float = _ASK_SECONDS) -> LeaseAnswer:
         """Ask it.
@@ -80,9 +86,9 @@ class LeaseHost:
         return self.ask(LeaseCall(LeaseAction.BREAK, holder=own_name(), reason=reason, above=above))
 
 
-def lease_host(settings: Settings, transport: Transport) -> LeaseHost:
+def lease_host(settings: Settings, transport: Transport, anew: Callable[[], Transport] | None = None) -> LeaseHost:
     """Give the host that keeps a stage's lease: the first of its inventory, whichever ones a command selects."""
-    return _host(settings, transport, settings.hosts[0])
+    return replace(_host(settings, transport, settings.hosts[0]), anew=anew)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     with (
         make_staying_transport(context, settings) as transport,
         marks.section(f"karafka.{verb} {settings.stage}"),
-        hold(settings, transport, reason or verb, lock_wait, progress.say) as lease,
+        hold(context, settings, transport, reason or verb, lock_wait, progress.say) as lease,
     ):
         plan = plan.under(lease.fence)
         if plan.verb is Verb.RESTART:

@@ -154,7 +154,7 @@ def cleanup(context: Context, hosts: Text = None, json: bool = False, lock_wait:
     from ops.core.release import DeployAction
 
     fleet, _, _ = _prepare(context, hosts, json=json)
-    with _lease(fleet, "deploy.cleanup", lock_wait) as lease:
+    with _lease(context, fleet, "deploy.cleanup", lock_wait) as lease:
         replace(fleet, lease=lease).ask(
             DeployAction.CLEANUP, keep=fleet.settings.keep_releases, performer=_performer()
         )  # fmt: skip
@@ -191,19 +191,19 @@ def _carry_out(context: Context, fleet: Fleet, flow: Any, work: Any, directory: 
 
     from ops.fleet.deploy.execution import Execution
 
-    with _lease(fleet, flow.name, lock_wait) as lease:
+    with _lease(context, fleet, flow.name, lock_wait) as lease:
         under = replace(fleet, lease=lease)
         return Execution(flow, under, work(under), _restart(under, lease), context, directory).run()
 
 
-def _lease(fleet: Fleet, reason: str, lock_wait: int) -> Held:
+def _lease(context: Context, fleet: Fleet, reason: str, lock_wait: int) -> Held:
     from ops.core.telling import Said
     from ops.fleet.tasks.leasing import hold
 
     def say(text: str) -> None:
         fleet.narrator.tell(Said(text))
 
-    return hold(fleet.settings, fleet.transport, reason, lock_wait, say)
+    return hold(context, fleet.settings, fleet.transport, reason, lock_wait, say)
 
 
 def _restart(fleet: Fleet, lease: Held) -> Restart:

@@ -51,7 +51,7 @@ def install(
             states = look(settings, places, transport)
             print_changes(settings, states, in_full=diff, as_json=json)
             return exit_code(states)
-        with _hold(settings, transport, "install", lock_wait) as lease:
+        with _hold(context, settings, transport, "install", lock_wait) as lease:
             states = look(settings, places, transport)
             report = apply(settings, states, transport, lease)
     print_answers(settings, outcomes(states, report), "installed", as_json=json)
@@ -96,7 +96,7 @@ def _simply(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_json
     plan = make_plan(settings, load_places(context, settings, hosts, None, None), Verb(verb))
     with (
         make_staying_transport(context, settings) as transport,
-        _hold(settings, transport, verb, lock_wait) as lease,
+        _hold(context, settings, transport, verb, lock_wait) as lease,
     ):
         report = _carry_out(plan, transport, lease)
     print_answers(settings, report.outcomes, _PAST[verb], as_json=as_json)
@@ -124,7 +124,9 @@ def _at_boot(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_jso
     places = load_places(context, settings, hosts, None, None)
     with (
         make_staying_transport(context, settings) as transport,
-        _hold(settings, transport, verb, lock_wait) as lease,  # supervisor's word for it stands in its conf file
+        _hold(
+            context, settings, transport, verb, lock_wait
+        ) as lease,  # supervisor's word for it stands in its conf file
     ):
         states = look(settings, places, transport, enabled=verb == "enable")
         report = apply(settings, states, transport, lease)
@@ -132,11 +134,11 @@ def _at_boot(context: Context, verb: str, hosts: Text, lock_wait: int, *, as_jso
     return exit_code(states) or int(report.exit_code)
 
 
-def _hold(settings: Settings, transport: Transport, reason: str, lock_wait: int) -> Held:
+def _hold(context: Context, settings: Settings, transport: Transport, reason: str, lock_wait: int) -> Held:
     from ops.fleet.tasks.leasing import hold
     from ops.render.progress import Progress
 
-    return hold(settings, transport, reason, lock_wait, Progress(sys.stderr).say)
+    return hold(context, settings, transport, reason, lock_wait, Progress(sys.stderr).say)
 
 
 def _carry_out(plan: Plan, transport: Transport, lease: Held) -> Report:

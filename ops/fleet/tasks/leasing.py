@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from invoke.context import Context
+
     from ops.core.settings import Settings
     from ops.fleet.lease import Held
     from ops.fleet.transport import Transport
@@ -26,7 +29,9 @@ def check_wait(lock_wait: int) -> None:
         raise UsageError(f"expected 0 to {_LONGEST_SECONDS} seconds, got {lock_wait}", where="--lock-wait")
 
 
-def hold(settings: Settings, transport: Transport, reason: str, lock_wait: int, say: Callable[[str], None]) -> Held:
+def hold(
+    context: Context, settings: Settings, transport: Transport, reason: str, lock_wait: int, say: Callable[[str], None]
+) -> Held:
     """Give the stage's lease, to be entered: the one that a hook has inherited, else one of its own.
 
     Parameters
@@ -39,6 +44,8 @@ def hold(settings: Settings, transport: Transport, reason: str, lock_wait: int, 
     """
     from ops.fleet.inherited_lease import lease_of
     from ops.fleet.lease_host import lease_host
+    from ops.fleet.tasks.project import make_transport
 
     check_wait(lock_wait)
-    return lease_of(settings, lease_host(settings, transport), reason, wait_seconds=lock_wait, say=say)
+    keeper = lease_host(settings, transport, partial(make_transport, context, settings))
+    return lease_of(settings, keeper, reason, wait_seconds=lock_wait, say=say)

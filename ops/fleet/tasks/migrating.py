@@ -64,7 +64,7 @@ def migrate(
     progress = Progress(sys.stderr)
     with (
         make_staying_transport(context, settings) as transport,
-        hold(settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease,
+        hold(context, settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease,
     ):
         states = look(settings, places, transport)
         installed = apply(settings, states, transport, lease)

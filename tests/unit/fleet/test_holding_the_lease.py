@@ -167,6 +167,37 @@ def test_a_renewal_that_hangs_leaves_time_for_another(stage: Stage) -> None:
         assert stage.host.show().lease.held
 
 
+def test_renewals_that_hang_on_one_connection_are_made_by_others(stage: Stage) -> None:
+    # Given a lease whose renewals hang for ever on the connection that it was taken by, as after a change of networks
+    tries = {"kept": 0, "own": 0}
+
+    def kept(command: tuple[str, ...], data: bytes) -> Answer:
+        if b'"renew"' in data:
+            tries["kept"] += 1
+            threading.Event().wait(30)
+        return stage.answer(command, data)
+
+    def own(command: tuple[str, ...], data: bytes) -> Answer:
+        tries["own"] += 1
+        if tries["own"] % 3 == 1:  # not each of them comes through, either
+            threading.Event().wait(30)
+        return stage.answer(command, data)
+
+    said: list[str] = []
+    keeper = LeaseHost(
+        FakeTransport({"h1": kept}), TARGET, ("agent",), str(stage.shared), lambda: FakeTransport({"h1": own})
+    )
+    with Lease(keeper, "restart", clock=stage.clock, ttl_seconds=1.5, say=said.append) as lease:
+        # When its time has been over twice
+        assert stage.until(lambda: stage.asked.count(LeaseAction.RENEW) >= 5)
+        # Then it is held, whatever hangs
+        lease.check()
+        assert tries["kept"] >= 2
+        assert stage.host.show().lease.held
+    # And it was said what was tried again
+    assert said[0] == "the lease could not be renewed, trying again: h1: no answer within 0.25 s"
+
+
 def test_one_that_cannot_be_renewed_in_time_is_lost_for_good(stage: Stage) -> None:
     # Given a host that goes away
     with stage.lease(ttl_seconds=0.6) as lease:
