@@ -101,7 +101,7 @@ class Claim:
             raise HandoverError(f"process {self._lock.holder(Byte.WARM)} is warm already")
         signal.setitimer(signal.ITIMER_REAL, 0)  # the shim's: what follows has deadlines of its own
         notifier.standby()
-        deadline, killed = Deadline(self._drain_seconds), False
+        deadline, killed = Deadline(self._drain_seconds), ""
         try:
             while not self._lock.try_take(Byte.OWNER):
                 self._ask()
@@ -111,15 +111,15 @@ class Claim:
                     continue
                 if self._lock.try_take(Byte.OWNER):  # it may have gone just now
                     break
-                if killed or not self._kill():
+                if killed or not (killed := self._kill()):
                     raise HandoverError(
                         f"process {self._lock.holder(Byte.OWNER)} did not hand over within {self._drain_seconds:g} s"
                     )
-                deadline, killed = Deadline(KILL_WAIT_SECONDS), True
+                deadline = Deadline(KILL_WAIT_SECONDS)
         finally:
             self._forget()
         self.standby = False
-        notifier.taken()
+        notifier.taken(killed)
         return True
 
     def own(self) -> None:
@@ -163,15 +163,16 @@ class Claim:
             else:
                 owner.close()
 
-    def _kill(self) -> bool:
-        """End an owner that was asked in vain; False where it is another one."""
+    def _kill(self) -> str:
+        """End an owner that was asked in vain, and say so; nothing where it is another one."""
         owner = self._asked
         if owner is None or self._lock.holder(Byte.OWNER) != owner.pid:
-            return False
-        log.warning("process %d did not hand over within %g s: killed", owner.pid, self._drain_seconds)
+            return ""
+        text = f"process {owner.pid} was killed: it did not hand over within {self._drain_seconds:g} s"
+        log.warning(text)
         with contextlib.suppress(ProcessLookupError):
             owner.send(signal.SIGKILL)
-        return True
+        return text
 
     def _forget(self) -> None:
         if self._asked is not None:

@@ -54,6 +54,7 @@ class SlotEvidence:
     ----------
     batch : in which it was its turn, from 1; 0 if its turn never came.
     warm : whether a warm replacement took it over.
+    killed : whether the old process did not end as it was asked to, and was killed.
     release : that it runs now.
     message : what was done in words.
     """
@@ -67,6 +68,7 @@ class SlotEvidence:
     new_pid: int | None = None
     release: str = ""
     message: str = ""
+    killed: bool = False
     phases: tuple[Phase, ...] = ()
 
     @property
@@ -193,6 +195,7 @@ class Evidence:
             "slots": len(self.slots),
             "slots_done": sum(slot.ok for slot in attempted),
             "warm": sum(slot.warm for slot in attempted),
+            "killed": sum(slot.killed for slot in attempted),
             "longest_stall_seconds": round(worst.longest.seconds, 4) if worst and worst.longest else None,
             "longest_stall_partition": worst.name if worst else None,
             "undisturbed_seconds": None if self.undisturbed_seconds is None else round(self.undisturbed_seconds, 4),

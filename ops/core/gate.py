@@ -30,10 +30,9 @@ class Terms:
     topics : of each group's routes; of a group that is not in it, what its members subscribe to.
     max_lag : messages of one group that may be waiting; None for as many as before.
     before : the groups as the preflight saw them.
-    generations : of groups whose members are static, before; one that changed means a rebalance.
     accepted : causes that stop nothing (`--force`).
     changing : of each group, topics that the rollout adds or removes and that not all its members have come to yet.
-        Nobody has to own them, or to come forward in them; such a group's generation may change.
+        Nobody has to own them, or to come forward in them.
     absent : instance ids of the application's processes that do not run, or of which nobody knows. The brokers keep
         their places until their sessions end, so their members are no strangers, and nothing moves in their partitions.
     """
@@ -42,7 +41,6 @@ class Terms:
     topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     max_lag: int | None = None
     before: tuple[Group, ...] = ()
-    generations: dict[str, int] = field(default_factory=dict)
     accepted: tuple[Cause, ...] = ()
     changing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
@@ -62,16 +60,13 @@ class Terms:
 
 
 def generations(processes: Sequence[Process]) -> dict[str, int]:
-    """Give each group's generation where all its processes are static and say the same."""
-    found: dict[str, set[int | None]] = {}
+    """Give the newest generation of each group that a process tells of."""
+    found: dict[str, int] = {}
     for process in processes:
-        for group in process.groups:
-            standing = process.standings.get(group)
-            static = standing is not None and process.instance_id is not None
-            found.setdefault(group, set()).add(standing.generation if standing and static else None)
-    return {
-        group: value for group, values in found.items() if len(values) == 1 for value in values if value is not None
-    }
+        for group, standing in process.standings.items():
+            if standing.joined:
+                found[group] = max(found.get(group, standing.generation), standing.generation)
+    return found
 
 
 class Gate:
@@ -116,9 +111,8 @@ class Gate:
         if group.state != STABLE:
             return reasons
         settled = self._terms.settled(group.name, topics)
-        generation = self._terms.generations.get(group.name) if group.name not in self._terms.changing else None
         reasons += unowned(group, settled)
-        reasons += _own_words(group, processes, found, generation)
+        reasons += _own_words(group, processes, found)
         return reasons + self._progress(group, processes, found, settled, elapsed)
 
     def _fights(self, group: Group, found: Muster) -> list[Reason]:
@@ -211,17 +205,22 @@ def _state(group: Group) -> list[Reason]:
     return [Reason(Cause.REBALANCING, group.name, f"group {group.name} is rebalancing: {group.state}")]
 
 
-def _own_words(group: Group, processes: Sequence[Process], found: Muster, generation: int | None) -> list[Reason]:
-    """Compare what the brokers say with what each process says of itself."""
+def _own_words(group: Group, processes: Sequence[Process], found: Muster) -> list[Reason]:
+    """Compare what the brokers say with what each process says of itself, and that with what the others say.
+
+    A generation only grows, so all have to come to the newest one; that it is not the one of before is a rebalance,
+    which the evidence tells.
+    """
     reasons = []
+    newest = generations(processes).get(group.name)
     for process in processes:
         standing, member = process.standings.get(group.name), found.present.get(process.name)
         if standing is None or member is None:
             continue
         if set(standing.partitions) != set(member.partitions):
             reasons.append(_differs(group, process, member, standing.partitions))
-        if generation is not None and standing.generation != generation:
-            text = f"group {group.name}: {process.name} is in generation {standing.generation}, it was {generation}"
+        if newest is not None and standing.joined and standing.generation < newest:
+            text = f"group {group.name}: {process.name} is in generation {standing.generation}, the newest is {newest}"
             reasons.append(Reason(Cause.GENERATION, group.name, text, process.name))
     return reasons
 

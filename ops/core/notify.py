@@ -68,9 +68,9 @@ class Notifier:
         """Say X_STANDBY=1: warm, and waiting for the slot."""
         self.send(**{STANDBY_FIELD: "1"})
 
-    def taken(self) -> None:
-        """Say X_TAKEN=1: the slot is its own now."""
-        self.send(**{TAKEN_FIELD: "1"})
+    def taken(self, status: str = "") -> None:
+        """Say X_TAKEN=1: the slot is its own now; and a line for people where there is one."""
+        self.send(**{TAKEN_FIELD: "1"}, **({"STATUS": status} if status else {}))
 
     def status(self, text: str) -> None:
         """Say STATUS=: one line for people."""

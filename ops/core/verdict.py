@@ -30,7 +30,7 @@ class Cause(StrEnum):
     NO_TOPIC = "topic missing"
     UNOWNED = "partitions unowned"
     ASSIGNMENT = "assignments differ"
-    GENERATION = "generation changed"
+    GENERATION = "older generation"
     NO_LEADER = "no leader"
     UNCOMMITTED = "never committed"
     WEDGED = "not advancing"

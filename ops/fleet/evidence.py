@@ -89,6 +89,7 @@ class Chronicle:
                 batch=batch if attempted else 0,
                 ok=one.ok,
                 warm="takeover" in one.timings,
+                killed=any(step == "killed" for _, step, _ in slot.steps),
                 new_pid=one.pid if one.pid != slot.evidence.old_pid else None,
                 release=one.release or slot.evidence.release,
                 message=one.message,

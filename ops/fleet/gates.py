@@ -18,6 +18,7 @@ from ops.fleet.plan import Plan
 from ops.fleet.release_topics import ReleaseTopics, changing, leaving
 from ops.fleet.report import Outcome, Report
 from ops.fleet.roll_call import RollCall
+from ops.fleet.waiting import Waiting
 
 _PREFLIGHT_SECONDS = 5.0
 # How long the first questions of a gate wait, so that a process that ends meanwhile is soon seen for what it is; the
@@ -61,6 +62,7 @@ class Gates:
         self._force = force
         self._call = RollCall(settings)
         self._terms = Terms(())
+        self._waiting = Waiting("the preflight", say)
         self._last = 0
         self._blind = False
         self._began = False
@@ -81,12 +83,10 @@ class Gates:
             names = {spec.name for spec in action.request.processes}
             host = action.target.name
             self._chronicle.expect(host, [one for one in self._call.reports(host) if one.name in names])
-        whole, processes = self._call.present()
-        static = generations(processes) if whole else {}  # who comes back from the dead rebalances its group, and may
-        kept = static if self._settings.rollout.strategy == "rolling" else {}
+        processes = self._call.present()
         limit, absent = self._settings.rollout.max_lag, self._call.absent()
-        self._terms = Terms(processes, max_lag=limit, generations=kept, absent=absent)
-        self._chronicle.generations(static)
+        self._terms = Terms(processes, max_lag=limit, absent=absent)
+        self._chronicle.generations(generations(processes))
         if self._terms.groups:
             plan = self._ask_whether_fit(plan)
         self._last = len(plan.batches)
@@ -106,23 +106,19 @@ class Gates:
             self._leave()
         if number == self._last:
             self._terms = replace(self._terms, changing={})
-        if self._call.given_up:
-            self._terms = replace(self._terms, generations={})  # their partitions go to others
         settle = Deadline(0.0 if self._began or not number else self._settings.rollout.settle_seconds)
         self._began = self._began or number > 0
         began = time.monotonic()
         busy = frozenset(outcome.host for outcome in outcomes)
         self._until_passed(name, busy, settle)
-        found = generations(self._terms.processes)
-        self._chronicle.generations(found)
-        if not number:
-            self._terms = replace(self._terms, generations=found)
+        self._chronicle.generations(generations(self._terms.processes))
         self._say(f"{name} passed after {time.monotonic() - began:.1f} s")
 
     def _until_passed(self, name: str, busy: frozenset[str], settle: Deadline) -> None:
         began = time.monotonic()
         deadline = Deadline(self._settings.rollout.gate_timeout_seconds + settle.seconds)
         rounds = iter(_ROUNDS_SECONDS)
+        self._waiting = Waiting(name, self._say)
         while True:
             self._terms = replace(self._terms, processes=self._call.expected(self._status()))
             left = deadline.remaining
@@ -131,6 +127,7 @@ class Gates:
             if judgement.verdict is Verdict.WAITING and not deadline.expired:
                 continue  # with a newer look at the processes themselves
             if judgement.verdict is Verdict.PASSED and not settle.expired:
+                self._waiting.settles(settle.remaining)
                 time.sleep(min(_LOOK_SECONDS, settle.remaining))
                 rounds = iter(_ROUNDS_SECONDS)
                 continue
@@ -155,8 +152,7 @@ class Gates:
         judgement = self._ask(Ask.PREFLIGHT, _PREFLIGHT_SECONDS)
         changes = topics.changes(self._terms, self._terms.before, plan)
         if changes:
-            kept = {name: value for name, value in self._terms.generations.items() if name not in changing(changes)}
-            self._terms = replace(self._terms, changing=changing(changes), generations=kept)
+            self._terms = replace(self._terms, changing=changing(changes))
             if judgement.causes == {Cause.UNOWNED}:  # what a rollout that was broken off has left is mended by this one
                 judgement = self._ask(Ask.PREFLIGHT, _PREFLIGHT_SECONDS)
         if judgement.verdict is not Verdict.PASSED and self._force:
@@ -182,7 +178,7 @@ class Gates:
         """Ask the cluster; where there is `more` time than `seconds`, what has not passed by then may pass later."""
         brokers = ",".join(self._settings.kafka.brokers)
         question = Question(ask, brokers=brokers, deadline_seconds=seconds, terms=self._terms)
-        judgement, answer = self._observer.judge(question, busy)
+        judgement, answer = self._observer.judge(question, busy, self._waiting.hear)
         if more and _may_still_pass(judgement):
             judgement = replace(judgement, verdict=Verdict.WAITING)
         self._chronicle.look(answer.groups)
@@ -215,8 +211,6 @@ class Gates:
                 self._observer.ask(question)
             except OpsError as error:
                 self._say(f"group {group} keeps the place of {names} until its session ends: {error}")
-        kept = {group: value for group, value in self._terms.generations.items() if group not in self._call.leaving()}
-        self._terms = replace(self._terms, generations=kept)
 
     def _status(self) -> Report:
         report = self._look()

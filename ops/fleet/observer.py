@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ops.core.asking import Answer, Question, decode_line
@@ -16,6 +16,12 @@ from ops.fleet.conversation import PROTOCOL_MARK, Lines, shorten
 from ops.fleet.plan import ANSWER_SECONDS, HostAction
 from ops.fleet.transport import Target, Transport
 from ops.fleet.transport.local import LocalTransport
+
+Hear = Callable[[Judgement], None]
+
+
+def _nothing(judgement: Judgement) -> None:
+    """Hear a judgement and do nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,18 @@ class Observer:
     transport: Transport
     hosts: tuple[HostAction, ...]
 
-    def judge(self, question: Question, busy: frozenset[str] = frozenset()) -> tuple[Judgement, Answer]:
+    def judge(
+        self, question: Question, busy: frozenset[str] = frozenset(), hear: Hear = _nothing
+    ) -> tuple[Judgement, Answer]:
         """Put a gate or preflight to the cluster; unknown where no host can ask it.
 
         Parameters
         ----------
         busy : hosts of the batch at work: not asked, unless they are all there is.
+        hear : is told what it waits for, in this thread.
         """
         chosen = [one for one in self.hosts if one.target.name not in busy] or list(self.hosts)
-        answer, troubles = self._first(chosen, question)
+        answer, troubles = self._first(chosen, question, hear)
         if answer is not None and answer.judgement is not None:
             return answer.judgement, answer
         reasons = tuple(Reason(Cause.UNREACHABLE, "", trouble) for trouble in troubles)
@@ -56,12 +65,14 @@ class Observer:
             raise UnreachableError("; ".join(troubles))
         return answer
 
-    def _first(self, hosts: Sequence[HostAction], question: Question) -> tuple[Answer | None, list[str]]:
+    def _first(
+        self, hosts: Sequence[HostAction], question: Question, hear: Hear = _nothing
+    ) -> tuple[Answer | None, list[str]]:
         """Give the first good answer of these hosts, and what kept those before it from giving one."""
         troubles = []
         for host in hosts:
             try:
-                answer = self._ask(host, _as_its_processes(host, question))
+                answer = self._ask(host, _as_its_processes(host, question), hear)
             except OpsError as error:
                 troubles.append(str(error))
                 continue
@@ -70,15 +81,21 @@ class Observer:
             troubles.append(f"{host.target.name}: {answer.error}")
         return None, [one.replace("\n ", ";") for one in troubles]
 
-    def _ask(self, host: HostAction, question: Question) -> Answer:
+    def _ask(self, host: HostAction, question: Question, hear: Hear) -> Answer:
         """Ask through one host.
 
         Raises
         ------
         OpsError : it could not be reached, or something else than an answer came.
         """
-        lines: list[bytes] = []
-        listener = Lines(PROTOCOL_MARK, lines.append)
+        said: list[Judgement | Answer] = []
+
+        def take(line: bytes) -> None:
+            said.append(decode_line(line.decode(errors="replace")))
+            if isinstance(said[-1], Judgement):
+                hear(said[-1])
+
+        listener = Lines(PROTOCOL_MARK, take)
         end = self.transport.execute(
             host.target,
             (*host.agent[:-1], "ops.kafka"),
@@ -87,11 +104,11 @@ class Observer:
             Deadline(question.deadline_seconds + question.timeout_seconds + ANSWER_SECONDS),
         )
         listener.feed(b"\n")
-        found = decode_line(lines[-1].decode(errors="replace")) if lines else None
+        found = said[-1] if said else None
         if not isinstance(found, Answer):
-            said = shorten(end.errors.strip().splitlines()[-1].encode()) if end.errors.strip() else "nothing"
+            errors = shorten(end.errors.strip().splitlines()[-1].encode()) if end.errors.strip() else "nothing"
             raise ProtocolError(
-                f"the cluster could not be asked here; on standard error: {said}", where=host.target.name
+                f"the cluster could not be asked here; on standard error: {errors}", where=host.target.name
             )
         return found
 

@@ -53,10 +53,10 @@ class RollCall:
         outcomes = self._report.outcomes if self._report else ()
         return tuple(one for outcome in outcomes if outcome.host == host for one in outcome.processes)
 
-    def present(self) -> tuple[bool, tuple[Process, ...]]:
-        """Give whether all of the stage's own processes lived at first, and those that did, superfluous ones too."""
+    def present(self) -> tuple[Process, ...]:
+        """Give those of the stage's processes that lived at first, superfluous ones too."""
         own = tuple(one for one in self._first.values() if one.state in ALIVE)
-        return len(own) == len(self._first), (*own, *self._others.values())
+        return (*own, *self._others.values())
 
     def absent(self) -> tuple[str, ...]:
         """Give the instance ids of the stage's own static processes that did not live at first, or may not have."""

@@ -19,6 +19,7 @@ from ops.kafka.groups import observe
 
 POLL_SECONDS = 0.25
 _GRACE_SECONDS = 5.0  # of the first question: an unreachable cluster has to be told from a short deadline
+_TOLD_SECONDS = 1.0
 _RECORD_SECONDS = 2.0  # how long a difference has to last before newer status records are asked for
 
 Tell = Callable[[Judgement], None]
@@ -34,7 +35,8 @@ def watch_gate(
     Parameters
     ----------
     deadline_seconds : after which what is not passed is refused; unknown, if the cluster was away at the end.
-    tell : is told each judgement whose verdict or reasons are new, the last one excepted.
+    tell : is told each judgement whose verdict or reasons are new, and every second what is still waited for; not the
+        last one.
 
     Returns
     -------
@@ -72,6 +74,7 @@ def _watch(
     began = time.monotonic()
     groups: tuple[Group, ...] = ()
     last: Judgement | None = None
+    told_at = 0.0
     records_since: float | None = None
     until = Deadline(max(deadline.seconds, min(_GRACE_SECONDS, timeout_seconds)))
     with Cluster(brokers, timeout_seconds, until=until) as cluster:
@@ -88,8 +91,10 @@ def _watch(
             if deadline.expired and (now.reasons or until.expired):
                 unknown = now.verdict is Verdict.UNKNOWN
                 return now if unknown else replace(now, verdict=Verdict.REFUSED), groups
-            if last is None or (now.verdict, now.reasons) != (last.verdict, last.reasons):
+            new = last is None or (now.verdict, now.reasons) != (last.verdict, last.reasons)
+            if new or time.monotonic() - told_at >= _TOLD_SECONDS:
                 tell(now)
+                told_at = time.monotonic()
             last = now
             if now.reasons and now.causes <= BY_RECORD:
                 records_since = time.monotonic() if records_since is None else records_since

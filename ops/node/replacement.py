@@ -62,6 +62,7 @@ class Attempt:
 def attempt(spec: ProcessSpec, old: Identity, say: Say) -> Attempt:
     """Start a replacement and watch it take over; one that doesn't in time is ended, the owner is never touched."""
     timings: dict[str, float] = {}
+    killed = ""
     began = time.monotonic()
     with Launch(spec, standby_seconds=prepare_seconds(spec)) as launch:
         try:
@@ -81,9 +82,12 @@ def attempt(spec: ProcessSpec, old: Identity, say: Say) -> Attempt:
                 return _failed(process, waited, timings, say)
             timings[name] = round(now - began, 4)
             began = now
+            if name == "drain" and waited.status:
+                killed = f"; {waited.status}"
+                say("killed", waited.status)
             say(step, waited.how.removeprefix(f"{step} "))
     text = ", ".join(f"{name} {took:.2f} s" for name, took in timings.items())
-    return Attempt(process, f"handed over to process {process.pid} ({text})", timings=timings)
+    return Attempt(process, f"handed over to process {process.pid} ({text}){killed}", timings=timings)
 
 
 def _failed(process: Identity, waited: Readiness, timings: dict[str, float], say: Say) -> Attempt:

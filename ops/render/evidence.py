@@ -45,7 +45,9 @@ def totals(evidence: Evidence) -> list[tuple[str, str]]:
     attempted = [slot for slot in evidence.slots if slot.batch]
     warm = sum(slot.warm for slot in attempted)
     text = f"{sum(slot.ok for slot in attempted)} of {len(evidence.slots)}"
-    facts.append(("slots", f"{text}, {warm} warm" if warm else text))
+    killed = sum(slot.killed for slot in attempted)
+    more = [f"{count} {word}" for count, word in ((warm, "warm"), (killed, "killed")) if count]
+    facts.append(("slots", ", ".join((text, *more))))
     if evidence.groups:
         facts.append(("lag before, peak, after", ", ".join(_lags(evidence.groups))))
     facts.append(("took", seconds_of(evidence.seconds)))
@@ -159,7 +161,7 @@ def _slot_cells(slot: SlotEvidence) -> tuple[str, ...]:
     stop = slot.seconds_of(PhaseKind.STOPPING, PhaseKind.DRAINING)
     takeover = slot.seconds_of(PhaseKind.STARTING, PhaseKind.TAKING_OVER)
     pids = f"{slot.old_pid or '-'} -> {slot.new_pid}" if slot.new_pid else str(slot.old_pid or "-")
-    how = "warm" if slot.warm else "stop, start"
+    how = ("warm, KILL" if slot.killed else "warm") if slot.warm else ("KILL, start" if slot.killed else "stop, start")
     result = "ok" if slot.ok else f"failed: {slot.message.splitlines()[0] if slot.message else ''}"
     standby = seconds_of(slot.seconds_of(PhaseKind.PREPARING))
     return (slot.name, str(slot.batch), how, standby, seconds_of(stop), seconds_of(takeover), pids, result)

@@ -191,10 +191,14 @@ def test_a_frozen_owner_is_killed_by_its_replacement_after_the_drain_deadline(la
     old.send(signal.SIGSTOP)
 
     # When it is restarted with three seconds to drain
-    report = lab.one(Verb.RESTART, lab.changed(stop_timeout_seconds=3.0))
+    events, response = lab.answer(lab.agent(Verb.RESTART, lab.changed(stop_timeout_seconds=3.0)))
+    (report,) = response.processes
 
-    # Then it was killed, and its replacement works
+    # Then it was killed, which is said in so many words, and its replacement works
     assert report.ok, f"{report}\n{lab.log()}"
+    killed = f"process {old.pid} was killed: it did not hand over within 3 s"
+    assert killed in report.message
+    assert killed in [one.detail for one in events if one.step == "killed"]
     assert not old.alive()
     assert report.timings["drain"] >= 3.0
     well(lab, repeats=True)

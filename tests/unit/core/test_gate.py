@@ -186,12 +186,13 @@ def test_a_processs_own_word_is_compared_with_the_brokers() -> None:
         replace(process("h1 karafka-0", "a"), standings={"g": standing("a", 0)}),
         replace(process("h2 karafka-0", "b"), standings={"g": standing("b", 1)}),
     ]
-    terms = replace(TWO, processes=tuple(good), generations=generations(good))
-    assert terms.generations == {"g": 4}
+    terms = replace(TWO, processes=tuple(good))
+    assert generations(good) == {"g": 4}
     assert last(terms, GOOD, GOOD).verdict is Verdict.PASSED
     # When one differs, then it is said in what
     for other, cause in (
         (standing("b"), Cause.ASSIGNMENT),
+        (standing("b", 1, generation=3), Cause.GENERATION),
         (standing("b", 1, generation=5), Cause.GENERATION),
         (standing("b", 1, id="another"), Cause.DUPLICATE),
     ):
@@ -203,12 +204,24 @@ def test_a_processs_own_word_is_compared_with_the_brokers() -> None:
         assert gate.see([GOOD], 2.0, good).verdict is Verdict.PASSED
 
 
-def test_a_dynamic_member_pins_no_generation() -> None:
-    # Given a static process and a dynamic one
-    static = replace(process("h1 karafka-0", "a"), standings={"g": standing("a", 0)})
-    dynamic = replace(process("h2 karafka-0", None), standings={"g": standing("b", 1)})
-    # Then a rebalance of their group is nothing unusual
-    assert generations([static, dynamic]) == {}
+def test_a_generation_that_has_grown_is_as_good_as_long_as_all_are_in_the_newest() -> None:
+    # Given a group whose members were in generation 4, and 6 after one of them was frozen for a while and came back
+    before = [
+        replace(process("h1 karafka-0", "a"), standings={"g": standing("a", 0)}),
+        replace(process("h2 karafka-0", "b"), standings={"g": standing("b", 1)}),
+    ]
+    gate = Gate(replace(TWO, processes=tuple(before)))
+    one, other = (
+        replace(each, standings={"g": replace(each.standings["g"], generation=6)}) for each in before
+    )  # fmt: skip
+    # Then the gate waits for the one that has not told of it, and passes with both
+    gate.see([GOOD], 0.0, before)
+    (reason,) = gate.see([GOOD], 1.0, [one, before[1]]).reasons
+    assert str(reason) == "group g: h2 karafka-0 is in generation 4, the newest is 6"
+    assert gate.see([GOOD], 2.0, [one, other]).verdict is Verdict.PASSED
+    # And a process that is on its way into the group does not count
+    outside = replace(other, standings={"g": replace(other.standings["g"], generation=9, joined=False)})
+    assert generations([one, outside]) == {"g": 6}
 
 
 def test_the_place_of_a_process_that_does_not_run_is_nobody_elses_and_stands_still() -> None:
@@ -251,10 +264,10 @@ def test_topics_that_are_changing_need_no_owner_and_no_progress_yet() -> None:
     seen = replace(GOOD, progress=waiting)
     standing = Standing("member-of-a", "a", 8, True, (Partition(TOPIC, 0),))
     told = (replace(TWO.processes[0], standings={"g": standing}), TWO.processes[1])
-    terms = replace(TWO, processes=told, topics={"g": (TOPIC, "refunds")}, generations={"g": 7}, max_lag=3)
+    terms = replace(TWO, processes=told, topics={"g": (TOPIC, "refunds")}, max_lag=3)
 
     # Then it is refused as a group at rest would be, and passes as one whose topic is changing
-    assert last(terms, seen, seen).causes == {Cause.UNOWNED, Cause.GENERATION, Cause.LAG}
+    assert last(terms, seen, seen).causes == {Cause.UNOWNED, Cause.LAG}
     assert last(replace(terms, changing={"g": ("refunds",)}), seen, seen).verdict is Verdict.PASSED
 
     # And what is owned of it need not come forward, while the other topics still have to

@@ -11,6 +11,7 @@ from ops.core.stalls import Generation
 from ops.core.states import State
 from ops.core.verdict import Cause, Judgement, Reason, Verdict
 from ops.fleet.evidence import Chronicle
+from ops.render.evidence import grids, totals
 
 
 class Time:
@@ -50,6 +51,22 @@ def test_a_warm_handover_is_told_by_the_agents_own_timings(time: Time) -> None:
     assert [phase.kind for phase in slot.phases] == [PhaseKind.PREPARING, PhaseKind.DRAINING, PhaseKind.TAKING_OVER]
     assert [phase.seconds for phase in slot.phases] == [0.4, 0.03, 0.02]
     assert [phase.start for phase in slot.phases] == pytest.approx([1.18, 1.58, 1.61])
+
+
+def test_a_process_that_had_to_be_killed_is_told_so(time: Time) -> None:
+    # Given a slot whose old process did not drain, and one that did
+    for at, step in ((1.0, "spawned"), (1.5, "standby"), (31.5, "killed"), (31.6, "handing over"), (32.0, "ready")):
+        time.says(at, step)
+        if step != "killed":
+            time.says(at, step, process="karafka-1")
+    timings = {"standby": 0.5, "drain": 30.0, "takeover": 0.1}
+    time.chronicle.finished("web1", 1, [report(timings=timings), report(3, "karafka-1", timings=timings)])
+    # Then the first one alone was killed, in words and in numbers
+    evidence = time.end()
+    assert [slot.killed for slot in evidence.slots] == [True, False]
+    assert evidence.summary()["killed"] == 1
+    assert ("slots", "2 of 2, 2 warm, 1 killed") in totals(evidence)
+    assert [row[2] for row in grids(evidence)[0][1]] == ["warm, KILL", "warm"]
 
 
 def test_a_stop_and_a_start_are_two_phases(time: Time) -> None:

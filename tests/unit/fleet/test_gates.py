@@ -261,7 +261,6 @@ def test_failures_within_the_limit_go_on_without_the_failed_host() -> None:
     assert report.exit_code == 1
     terms = [question.terms for _, question in stage.asked if question.ask is Ask.GATE]
     assert [[one.name for one in each.processes if one.given_up] for each in terms if each] == [["web1 karafka-0"]] * 3
-    assert all(each.generations == {} for each in terms if each)
 
 
 def test_one_failure_too_many_ends_it() -> None:
@@ -373,7 +372,6 @@ def test_a_release_that_adds_a_topic_lets_the_last_slot_leave_the_group() -> Non
     terms = [question.terms for _, question in stage.asked if question.terms]
     assert [each.changing for each in terms] == [{}, {"g": ("u",)}, {"g": ("u",)}, {}]
     assert [each.topics for each in terms] == [{"g": ("t", "u")}] * 4
-    assert all(each.generations == {} for each in terms[1:])
 
 
 def test_a_release_that_takes_a_topic_away_lets_every_slot_leave() -> None:
