@@ -3,7 +3,7 @@
 One lock file a slot, never unlinked or replaced. POSIX record locks (fcntl(2)) rather than
 flock: they end with their process even where a forked child lives on, and F_GETLK names the
 holder. Their price: closing *any* descriptor of the file drops all of the process's locks on
-it, hence at most one `SlotLock` a file and process.
+it, hence at most one `SlotLock` a file and process, and `holder_of` asks through it where there is one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import os
 import struct
 from enum import IntEnum
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 from ops.core.deadline import Deadline
 
 DESCRIPTOR_VARIABLE = "KARAFKA_SLOT_FD"
+_OPEN: dict[str, int] = {}  # descriptors of the lock files that this process has open
+_GUARD = Lock()
+_NAME_BYTES = 256
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64 bit Linux: type, whence, start, length, pid
 
 
@@ -42,7 +46,9 @@ class SlotLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with _GUARD:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            _OPEN[os.path.realpath(path)] = self._descriptor
 
     @classmethod
     def adopt(cls, path: Path, descriptor: int) -> SlotLock:
@@ -50,6 +56,7 @@ class SlotLock:
         lock = cls.__new__(cls)
         lock.path = path
         lock._descriptor = descriptor
+        _OPEN[os.path.realpath(path)] = descriptor
         os.set_inheritable(descriptor, False)
         return lock
 
@@ -63,7 +70,9 @@ class SlotLock:
 
     def close(self) -> None:
         """Close the file; every lock this process holds on it is dropped."""
-        os.close(self._descriptor)
+        with _GUARD:
+            _OPEN.pop(os.path.realpath(self.path), None)
+            os.close(self._descriptor)
 
     def keep_over_exec(self) -> int:
         """Let the descriptor, and so the locks, survive exec; gives its number."""
@@ -88,24 +97,42 @@ class SlotLock:
         """Release a byte; one that is not held is left as it is."""
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, byte)
 
+    def name(self, text: str) -> None:
+        """Write into the file whose slot it is, for whoever cannot ask its owner."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
     def holder(self, byte: Byte) -> int | None:
         """Give the pid of the *other* process that holds a byte; None for nobody."""
         return _holder(self._descriptor, byte)
 
 
 def holder_of(path: Path, byte: Byte) -> int | None:
-    """Give the pid of the process that holds a byte of a lock file, and change nothing: a missing file stays missing.
+    """Give the pid of the *other* process that holds a byte of a lock file; a missing file stays missing."""
+    with _GUARD:
+        known = _OPEN.get(os.path.realpath(path))
+        if known is not None:
+            return _holder(known, byte)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return _holder(descriptor, byte)
+        finally:
+            os.close(descriptor)
 
-    Not for a process that has a `SlotLock` on the file: closing the descriptor would drop its locks.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        return _holder(descriptor, byte)
-    finally:
-        os.close(descriptor)
+
+def name_in(path: Path) -> str:
+    """Read whose slot a lock file is, see `SlotLock.name`; empty where nobody has written it."""
+    with _GUARD:
+        known = _OPEN.get(os.path.realpath(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if known is None else known
+        try:
+            return os.pread(descriptor, _NAME_BYTES, 0).decode(errors="replace").strip()
+        finally:
+            if known is None:
+                os.close(descriptor)
 
 
 def _holder(descriptor: int, byte: Byte) -> int | None:

@@ -221,7 +221,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def main_role(self) -> str:
-        """The role whose pidfiles carry the setting's own name."""
+        """The role of hosts that name none."""
         return self.role if isinstance(self.role, str) else self.role[0]
 
     @property

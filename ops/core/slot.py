@@ -9,6 +9,7 @@ from ops.core.errors import UsageError
 from ops.core.records import dataclass
 
 _NAME = re.compile(r"(?P<role>[A-Za-z0-9_][A-Za-z0-9_.-]*)-(?P<index>[0-9]+)")
+DEFAULT_ROLE = "karafka"
 ROLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -48,12 +49,11 @@ class Roster:
 
     Attributes
     ----------
-    pid, main_role : the settings, which the names of files are made of; see `SlotFiles.below`.
+    pid : the setting, which the names of pidfiles are made of; see `SlotFiles.below`.
     names : of all slots of the host, whichever ones a request is for.
     """
 
     pid: str
-    main_role: str
     names: tuple[str, ...]
 
 
@@ -92,22 +92,22 @@ class SlotFiles:
         return str(PurePosixPath(self.lock).with_suffix(".once"))
 
     @classmethod
-    def below(cls, shared: str, pid: str, slot: Slot, main_role: str) -> SlotFiles:
-        """Lay the files out below shared/.
+    def below(cls, shared: str, pid: str, slot: Slot) -> SlotFiles:
+        """Lay the files out below shared/. They carry the slot's own name, whatever else the settings have.
 
         Parameters
         ----------
         shared : the application's shared folder on the host.
-        pid : the setting `pid`, relative to shared/: `tmp/pids/karafka.pid` gives `karafka-0.pid`.
-        main_role : the role whose pidfiles carry the setting's own name; others carry their role's.
+        pid : the setting `pid`, relative to shared/. `tmp/pids/consumers.pid` gives `consumers-0.pid` for the role
+            that nobody named, as Capistrano's recipe did; other roles' pidfiles carry the role's name: `big-0.pid`.
         """
         root = PurePosixPath(shared)
         pattern = root / pid
-        stem = pattern.stem if slot.role == main_role else slot.role
-        name = f"{stem}-{slot.index}"
+        name = str(slot)
+        named = f"{pattern.stem}-{slot.index}" if slot.role == DEFAULT_ROLE else name
         state = root / "tmp" / "slots"
         return cls(
-            pidfile=str(pattern.with_name(f"{name}{pattern.suffix}")),
+            pidfile=str(pattern.with_name(f"{named}{pattern.suffix}")),
             lock=str(state / f"{name}.lock"),
             record=str(state / f"{name}.json"),
             status=str(state / f"{name}.status"),

@@ -18,7 +18,8 @@ from ops.fleet.inventory import Place, slots_of
 from ops.fleet.transport import Target
 
 ANSWER_SECONDS = 15.0  # for an agent to start up, look at its processes and answer
-_ABOUT_ALL = (Verb.STATUS, Verb.FACTS, Verb.UNINSTALL)  # what they tell is also about slots that are no more
+# What they tell is also about slots that are no more; what they start must not be what runs in one of them.
+_ABOUT_ALL = (Verb.STATUS, Verb.FACTS, Verb.UNINSTALL, Verb.START, Verb.RESTART)
 _ENDING_SECONDS = 30.0  # what an agent adds to a process's own timeouts: KILL, sweeping its session, a wrapper's end
 
 
@@ -98,7 +99,7 @@ def process_specs(settings: Settings, host: Host) -> tuple[ProcessSpec, ...]:
             raise SettingsError(
                 f"{other} and {spec.name} would both write {spec.files.pidfile}",
                 where="karafka.pid",
-                hint="name it after the main role, or rename the other role",
+                hint="give it another name, or rename the role",
             )
     return specs
 
@@ -153,7 +154,7 @@ def shared_folder(settings: Settings, host: Host) -> str:
 
 def roster_of(settings: Settings, names: Iterable[str]) -> Roster:
     """Give the roster of a host with these processes."""
-    return Roster(settings.pid, settings.main_role, tuple(names))
+    return Roster(settings.pid, tuple(names))
 
 
 def keeping_of(settings: Settings) -> Keeping:
@@ -222,7 +223,7 @@ def _spec(settings: Settings, host: Host, slot: Slot) -> ProcessSpec:
         name=str(slot),
         command=settings.worker_argv if slot.role in settings.worker_roles else settings.argv,
         directory=str(root / "current"),
-        files=SlotFiles.below(str(shared), settings.pid, slot, settings.main_role),
+        files=SlotFiles.below(str(shared), settings.pid, slot),
         env=_environment(settings, host, slot),
         env_file=str(shared / settings.env_file),
         readiness=settings.readiness,

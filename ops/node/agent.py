@@ -166,6 +166,15 @@ def _lost(permit: Permit) -> str:
     return ""
 
 
+def _confused(request: Request, spec: ProcessSpec) -> str:
+    """Say why a process may not be started: another one may be it."""
+    if request.roster is None or request.verb not in (Verb.START, Verb.RESTART):
+        return ""
+    from ops.node.location import confusion
+
+    return confusion(spec, request.roster.names, renamed=request.verb is Verb.START)
+
+
 def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport], permit: Permit) -> Response:
     """Act on the processes, side by side or one after the other, never in the thread that Ctrl-C hits."""
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -178,8 +187,10 @@ def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport], permit
         if lost and not halt:
             halt.append(lost)
         if halt:
-            return inspection.report(spec, inspection.asker(spec), ok=False, message=f"not attempted: {halt[0]}")
-        report = verb(spec)
+            return inspection.seen(spec, ok=False, message=f"not attempted: {halt[0]}")
+        confused = _confused(request, spec)
+        nothing = f"{confused}; nothing was done"
+        report = inspection.seen(spec, ok=False, message=nothing) if confused else verb(spec)
         if not report.ok and request.verb in ROLLING and not request.at_once:
             halt.append(f"{spec.name} failed")
         return report

@@ -15,6 +15,7 @@ from ops.core.history import KEPT, HistoryAction, HistoryAnswer, HistoryCall
 from ops.core.identity import boot_id
 from ops.core.progress import path_beside
 from ops.core.protocol import ProcessSpec
+from ops.node.location import located
 
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<number>[0-9]{1,18})")
 _PROGRESS_BYTES = 8 << 20
@@ -29,7 +30,7 @@ def progress(specs: Iterable[ProcessSpec]) -> dict[str, Any]:
     records = {}
     for spec in specs:
         try:
-            with path_beside(spec.files.status).open("rb") as file:
+            with path_beside(located(spec).files.status).open("rb") as file:
                 records[spec.name] = json.loads(file.read(_PROGRESS_BYTES))
         except (OSError, ValueError, RecursionError):
             continue

@@ -27,6 +27,7 @@ from ops.core.supervisor import enabled_in
 from ops.node import logtail, manifest
 from ops.node.command import asking, run
 from ops.node.keeper import keeper_of
+from ops.node.location import located
 
 _ASK_SECONDS = 4.0  # each question: all of them together have to be answered in time
 _TEXT_BYTES = 1 << 20
@@ -73,7 +74,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         autostart=_autostart(kept, found),
         keepers=_keepers(kept, reports),
         space=_space(Path(request.shared)),
-        logs={spec.name: logtail.size(Path(spec.files.log)) for spec in request.processes},
+        logs={spec.name: logtail.size(Path(located(spec).files.log)) for spec in request.processes},
         open_files={one.name: files for one in reports if one.pid and (files := _open_files(one.pid))},
     )
 

@@ -24,6 +24,8 @@ from ops.core.protocol import ProcessReport, ProcessSpec, Request
 from ops.core.records import dataclass
 from ops.core.states import State
 from ops.node import procfs
+from ops.node.location import located
+from ops.node.occupancy import slot_of
 from ops.node.record import Intent, Phase, SlotRecord
 
 ALIVE_SECONDS = 1.0  # how long a process that cannot say READY=1 has to live to count as started
@@ -99,10 +101,12 @@ def find(spec: ProcessSpec, ask: Ask) -> Finding:
     busy = ask(Byte.OPERATION)
     replacing = ask(Byte.REPLACING)
     process = _owner(ask)
+    if process is not None and slot_of(process.pid) not in ("", spec.name):
+        process = None  # another slot's process, in a lock that an older version named
     pid_record = pidfile.read(pid_path)
     record = SlotRecord.read(Path(spec.files.record))
     for named in (pid_record.identity if pid_record else None, record.process):
-        if process is None and named is not None and named.alive():
+        if process is None and named is not None and named.alive() and slot_of(named.pid) in ("", spec.name):
             process = named
     consumer = _consumer(Path(spec.files.status), process) if process else None
     if process is not None and replacing == process.pid:
@@ -124,6 +128,16 @@ def _owner(ask: Ask) -> Identity | None:
             raise UnseenError(f"process {holder} has the slot, and is none of this pid namespace, or of this host")
         last = holder
     return None
+
+
+def seen(spec: ProcessSpec, *, ok: bool = True, message: str = "") -> ProcessReport:
+    """Report how a slot is, in whichever files its process lives; not for who operates on it."""
+    try:
+        spec = located(spec)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return ProcessReport(spec.name, State.UNKNOWN, ok=ok, message=message or reason)
+    return report(spec, asker(spec), ok=ok, message=message)
 
 
 def report(

@@ -13,6 +13,7 @@ from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
 from ops.core.protocol import LINE, Event, LogCall, ProcessReport, ProcessSpec, Request
 from ops.node import inspection
+from ops.node.location import located
 from ops.node.logfile import LogFile
 
 _LOOK_SECONDS = 0.2  # between two looks at files, which wake nobody up
@@ -46,7 +47,7 @@ def tell(request: Request, call: LogCall, emit: Emit) -> tuple[ProcessReport, ..
     finally:
         reader.close()
     return tuple(
-        inspection.report(spec, inspection.asker(spec), ok=not trouble, message=trouble)
+        inspection.seen(spec, ok=not trouble, message=trouble)
         for spec in request.processes
         for trouble in [reader.troubles.get(spec.name, "")]
     )
@@ -102,7 +103,7 @@ class _FileReader(_Reader):
         self._files: dict[str, LogFile] = {}
 
     def begin(self, spec: ProcessSpec) -> None:
-        file = LogFile(Path(spec.files.log))
+        file = LogFile(Path(located(spec).files.log))
         self.say(spec.name, file.begin(self._call.lines, self._call.since_seconds))
         if self._call.follow:
             self._files[spec.name] = file

@@ -37,7 +37,7 @@ class Migration:
 
     def migrate(self, spec: ProcessSpec) -> ProcessReport:
         """Give one process to the new manager; one that it cannot start goes back to the old one."""
-        report = inspection.report(spec, inspection.asker(spec))
+        report = inspection.seen(spec)
         if report.state is State.UNKNOWN:
             return replace(report, ok=False, message=f"nothing was done: {report.message}")
         if report.pid is None:

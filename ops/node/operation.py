@@ -9,24 +9,25 @@ from pathlib import Path
 
 from ops.core import deaths
 from ops.core.deadline import Deadline
-from ops.core.errors import LockHeldError, OpsError
+from ops.core.errors import OpsError
 from ops.core.identity import Identity
 from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.core.records import replace
 from ops.core.states import State
-from ops.node import ending, inspection, logtail, procfs, replacement, turn
+from ops.node import ending, inspection, logtail, procfs, replacement
 from ops.node.ending import Ending
 from ops.node.inspection import Finding
 from ops.node.launch import Launch
 from ops.node.record import Intent, Phase, SlotRecord
+from ops.node.tenure import Tenure
 from ops.node.turn import Permit
 
 _FREE_SECONDS = 2.0  # how long the kernel may take to release a dead owner's byte
 _GIVE_UP_SECONDS = 5.0  # how long a process that was never ready may take to end
 
 
-class Operation:
+class Operation(Tenure):
     """The right to start and stop what is in a slot: `with Operation(spec, emit, lines) as operation`.
 
     Parameters
@@ -42,29 +43,14 @@ class Operation:
     """
 
     def __init__(self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, permit: Permit) -> None:
-        self.spec = spec
+        super().__init__(spec, permit)
         self._emit = emit
         self._lines = lines
-        self._permit = permit
         self._notes: list[str] = []
-        self._record = Path(spec.files.record)
-        self._log = Path(spec.files.log)
 
     def __enter__(self) -> Operation:
-        seconds = replacement.seconds(self.spec) + ending.KILL_WAIT_SECONDS  # a whole restart of another one's
-
-        def busy(holder: int | None) -> LockHeldError:
-            what = f"process {holder} has been starting or stopping it for {seconds:g} s"
-            return LockHeldError(what, where=self.spec.name, hint=f"look at it with: ps -fp {holder}")
-
-        self._lock = turn.hold(
-            Path(self.spec.files.lock), Byte.OPERATION, seconds, self._permit, busy=busy,
-            waiting=lambda holder: self._say("waiting", f"for agent {holder}, which is at it"),
-        )  # fmt: skip
+        super().__enter__()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
 
     def start(self, *, after_stop: bool = False) -> ProcessReport:
         """Make it run and ready; whatever a broken start, stop or host left is healed.
@@ -82,6 +68,10 @@ class Operation:
             settled = self._settle(found)
             if settled is not None:
                 return settled
+            found = self._find()
+        if self.spec is not self._own:
+            self._heal(found)
+            self._go_home()
             found = self._find()
         if not after_stop:
             deaths.note(Path(self.spec.files.deaths), found.pid_record, by_itself=False)
@@ -124,12 +114,14 @@ class Operation:
         """Put a new process in its place: warm where both can hand over, else by stop and start."""
         self._await_replacement()
         found = self._find()
-        if found.process is not None and replacement.possible(self.spec, found):
+        at_home = self.spec is self._own  # a replacement takes over the files, too
+        if at_home and found.process is not None and replacement.possible(self.spec, found):
             return self._replace(found, found.process)
         began = time.monotonic()
         stopped = self.stop()
         if not stopped.ok:
             return stopped
+        self._go_home()
         deaths.forget(Path(self.spec.files.deaths))
         now = time.monotonic()
         started = self.start(after_stop=True)

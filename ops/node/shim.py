@@ -4,7 +4,8 @@
 
 The slot's owner byte stays locked over exec (KARAFKA_SLOT_FD names its descriptor), so that the
 command owns the slot for as long as it lives, whoever started it: this project's agent, systemd or
-supervisor. RELEASE `.` stands for the name of the folder it was started in, links resolved: a unit
+supervisor. A process that is in the same slot under another lock file, as an older version named it, keeps it out.
+RELEASE `.` stands for the name of the folder it was started in, links resolved: a unit
 or program knows no other. With `--log` its standard output and error go to that file from the exec
 on; what comes on standard error before is the shim's own complaint.
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from ops.core import deaths, handover, pidfile
 from ops.core.identity import MARK_VARIABLE, Identity
 from ops.core.locks import DESCRIPTOR_VARIABLE, Byte, SlotLock
+from ops.node.occupancy import PROCESS_VARIABLE, occupants
 
 
 class ShimExit(IntEnum):
@@ -57,6 +59,12 @@ def main(arguments: list[str]) -> int:
         holder = lock.holder(byte)
         what = f"a replacement is already under way: process {holder}" if standby else f"process {holder} has the slot"
         return _fail(ShimExit.HELD, f"{what} ({lock_path})")
+    slot = os.environ.get(PROCESS_VARIABLE, "")
+    if not standby:
+        lock.name(slot)
+        elsewhere = [one for one in occupants(lock_path.parent) if one.slot == slot and one.pid != os.getpid()]
+        if slot and elsewhere:
+            return _fail(ShimExit.HELD, f"process {elsewhere[0].pid} has the slot {slot} ({elsewhere[0].lock})")
     try:
         log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640) if log_path else None
     except OSError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path
 
+from ops.core.errors import UsageError
 from ops.core.locks import Byte
 from ops.core.protocol import ProcessReport, ProcessSpec, Request
 from ops.core.records import replace
-from ops.core.slot import Roster, Slot, SlotFiles
+from ops.core.slot import DEFAULT_ROLE, Roster, Slot, SlotFiles
 from ops.core.states import ALIVE, State
 from ops.node import inspection
 from ops.node.managers import Manager
-
-_LOCK = re.compile(r"(?P<stem>.+)-(?P<index>[0-9]{1,6})\.lock")
+from ops.node.occupancy import occupants
 
 
 def reports(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:
@@ -24,7 +24,7 @@ def reports(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:
         return ()
     template = request.processes[0]
     specs = [
-        replace(template, name=str(slot), files=SlotFiles.below(request.shared, roster.pid, slot, roster.main_role))
+        replace(template, name=str(slot), files=SlotFiles.below(request.shared, roster.pid, slot))
         for slot in slots_beside(Path(request.shared), roster)
     ]
     found = manager.statuses(specs) if specs else ()
@@ -39,13 +39,15 @@ def _is_lived_in(report: ProcessReport, spec: ProcessSpec) -> bool:
 
 
 def slots_beside(shared: Path, roster: Roster) -> Iterator[Slot]:
-    """Give the slots that have a lock file here and are not in the roster, in order."""
-    stem = PurePosixPath(roster.pid).stem
-    folder = Path(SlotFiles.below(str(shared), roster.pid, Slot(roster.main_role, 0), roster.main_role).lock).parent
+    """Give the slots that are not in the roster, in order: those of living processes, and those of lock files.
+
+    A process that lives in another slot's lock file is known by its own word.
+    """
+    folder = Path(SlotFiles.below(str(shared), roster.pid, Slot(DEFAULT_ROLE, 0)).lock).parent
+    there = {one.lock: one.named for one in occupants(folder)}
+    names = {there.get(path, path.stem) for path in (folder.glob("*.lock") if folder.is_dir() else ())}
     found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = _LOCK.fullmatch(path.name)
-        if match:
-            role = roster.main_role if match["stem"] == stem else match["stem"]
-            found.append(Slot(role, int(match["index"])))
-    return (slot for slot in sorted(found) if str(slot) not in roster.names)
+    for name in names - set(roster.names):
+        with suppress(UsageError):
+            found.append(Slot.parse(name))
+    return iter(sorted(found))

@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ops.core import supervisor
+from ops.core import keeping, supervisor
 from ops.core.deadline import Deadline
 from ops.core.handover import FRESH_VARIABLE
 from ops.core.identity import Identity
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import ending, logtail, oversight
+from ops.node import ending, logtail, manifest, oversight
 from ops.node.ending import Ending
+from ops.node.location import require_own_files
 from ops.node.operation import Operation
 from ops.node.record import Phase, SlotRecord
 from ops.node.supervisord import ACTIVE, Program, Supervisord, SupervisorError, UnknownProgramError
@@ -57,7 +58,10 @@ class SupervisedOperation(Operation):
         super().__init__(replace(spec, standby="off"), emit, lines, permit)
         self._server = server
         self._program = program
-        self._wrapped = Path(spec.files.wrapped)
+
+    @property
+    def _wrapped(self) -> Path:
+        return Path(self.spec.files.wrapped)
 
     def __enter__(self) -> SupervisedOperation:
         super().__enter__()
@@ -92,11 +96,18 @@ class SupervisedOperation(Operation):
         Raises
         ------
         SupervisorError : supervisord cannot be asked, or does not know the program; nothing was done.
+        OpsError : the program names other files.
         """
         self._server.program(self._program)
+        self._require_own_files()
         return super().restart()
 
+    def _require_own_files(self) -> None:
+        shared = str(Path(self._own.files.record).parents[2])
+        require_own_files(self._own, map(Path, manifest.read(shared).get(keeping.SUPERVISOR, {})))
+
     def _launch(self, record: SlotRecord) -> ProcessReport:
+        self._require_own_files()
         self._halt()  # one that supervisor is just about to start once more
         since = logtail.size(self._log)
         self._prepare()
@@ -184,6 +195,8 @@ class SupervisedOperation(Operation):
             return Ending(False, f"supervisord has not ended {self._program} in {time.monotonic() - began:.1f} s")
         note = Wrapped.read(self._wrapped)
         if note is not None and note.process == process and note.stage in ENDED:
+            if note.how.startswith("killed"):
+                self._say("killed", note.how)
             return Ending(True, note.how, left=note.left)
         killed = Ending(True, f"killed after {time.monotonic() - began:.1f} s: its wrapper was killed")
         return ending.sweep(killed, process, Deadline(_END_SECONDS), self._say)

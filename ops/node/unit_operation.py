@@ -20,6 +20,7 @@ from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node import ending, journal
 from ops.node.ending import Ending
 from ops.node.inspection import ALIVE_SECONDS, Finding
+from ops.node.location import require_own_files
 from ops.node.operation import Operation
 from ops.node.record import Phase, SlotRecord
 from ops.node.systemctl import Facts, Systemctl, SystemdError, leave
@@ -57,7 +58,7 @@ class UnitOperation(Operation):
         if os.geteuid() == 0 and owner.st_uid != 0:
             pids = Path(self.spec.files.pidfile).parent
             pids.mkdir(parents=True, exist_ok=True)
-            for path in (self._lock.path, self._lock.path.parent, pids):
+            for path in (self._home.path, self._home.path.parent, pids):
                 os.chown(path, owner.st_uid, owner.st_gid)
 
     def restart(self) -> ProcessReport:
@@ -139,9 +140,11 @@ class UnitOperation(Operation):
         Raises
         ------
         SystemdError : systemd cannot be asked, or has no such unit.
+        OpsError : the unit names other files.
         """
         if self._prepared:
             return
+        require_own_files(self._own, [Path(systemd.env_file(str(self._shared), self.spec.name))])
         load = self._systemctl.facts(self._unit).load
         if load != "loaded":
             raise self._systemctl.unloaded(load, self._unit)

@@ -98,11 +98,14 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
 def _ask(found: Place, verb: Verb, say: Callable[[Event], None] = lambda _event: None) -> Response:
     """Carry a verb out; a restart goes process after process, the others go side by side."""
     from ops.core.protocol import Request, Verb
-    from ops.fleet.plan import keeping_of
+    from ops.fleet.plan import keeping_of, roster_of
     from ops.node.agent import carry_out
 
     at_once = verb is not Verb.RESTART
-    return carry_out(Request(verb, found.host, found.specs, at_once, keeping=keeping_of(found.settings)), say)
+    roster, keeping = roster_of(found.settings, (one.name for one in found.all_specs)), keeping_of(found.settings)
+    return carry_out(
+        Request(verb, found.host, found.specs, at_once, shared=found.shared, roster=roster, keeping=keeping), say
+    )
 
 
 def _show(found: Place, response: Response, *, as_json: bool, survey: Survey | None = None) -> None:

@@ -61,6 +61,7 @@ def _worker_app(context: Context, app: str) -> App:
 def _running(context: Context, group: str) -> int | None:
     """Count the jobs in work on this host, by its processes' own word; None without a project."""
     from ops.core.errors import SettingsError
+    from ops.node.location import located
     from ops.tasks.project import place
 
     try:
@@ -70,7 +71,7 @@ def _running(context: Context, group: str) -> int | None:
     running = 0
     for spec in specs:
         try:
-            record = jsons.loads(Path(spec.files.status).read_text())
+            record = jsons.loads(Path(located(spec).files.status).read_text())
             running += int(record["groups"][group]["running"])
         except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -34,6 +34,7 @@ def start_daemon(argv: list[str], pid: str) -> int:
     from ops.core.protocol import Event, ProcessSpec
     from ops.core.slot import SlotFiles
     from ops.node.managers.pidfile import PidfileManager
+    from ops.node.occupancy import PROCESS_VARIABLE
     from ops.render.progress import Progress
 
     pidfile = Path(pid).absolute()
@@ -48,7 +49,7 @@ def start_daemon(argv: list[str], pid: str) -> int:
             status=str(pidfile.with_suffix(".status")),
             log=str(pidfile.with_suffix(".log")),
         ),
-        env=dict(os.environ),  # started by hand, in a shell: it has what the shell has
+        env={**os.environ, PROCESS_VARIABLE: pidfile.stem},  # started by hand: it has what the shell has
         start_timeout_seconds=_START_SECONDS,
     )
 

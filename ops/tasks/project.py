@@ -208,7 +208,7 @@ def _development(settings: Settings) -> Place:
     local = structs.replace(settings, manager=PIDFILE, deploy_to=here, karafka_env=settings.karafka_env or DEVELOPMENT)
     specs = []
     for spec in process_specs(local, Host(host="localhost", roles=settings.role_names)):
-        files = SlotFiles.below(here, settings.pid, Slot.parse(spec.name), settings.main_role)
+        files = SlotFiles.below(here, settings.pid, Slot.parse(spec.name))
         env = {**os.environ, **spec.env}
         if os.environ.get("KARAFKA_BROKERS"):
             env["KARAFKA_BROKERS"] = os.environ["KARAFKA_BROKERS"]

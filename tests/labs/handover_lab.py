@@ -63,7 +63,7 @@ class HandoverLab:
             name=str(slot),
             command=(sys.executable, "-m", "ops", "server"),
             directory=str(self.root / "current"),
-            files=SlotFiles.below(str(self.root / "shared"), "tmp/pids/karafka.pid", slot, "karafka"),
+            files=SlotFiles.below(str(self.root / "shared"), "tmp/pids/karafka.pid", slot),
             env=env,
             start_timeout_seconds=40.0,
             stop_timeout_seconds=20.0,

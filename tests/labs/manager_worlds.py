@@ -53,7 +53,7 @@ class PidfileWorld:
             name=str(slot),
             command=(sys.executable, "-c", SCRIPTS[behaviour]),
             directory=str(self.root),
-            files=SlotFiles.below(str(self.root), "tmp/pids/karafka.pid", slot, "karafka"),
+            files=SlotFiles.below(str(self.root), "tmp/pids/karafka.pid", slot),
         )
         if behaviour is Behaviour.NEVER_READY:
             return replace(spec, start_timeout_seconds=2.0)

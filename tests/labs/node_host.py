@@ -42,7 +42,7 @@ class NodeHost:
             name=str(slot),
             command=(sys.executable, str(CHILD), *flags),
             directory=str(self.current),
-            files=SlotFiles.below(str(self.shared), "tmp/pids/karafka.pid", slot, "karafka"),
+            files=SlotFiles.below(str(self.shared), "tmp/pids/karafka.pid", slot),
             start_timeout_seconds=30.0,
             stop_timeout_seconds=30.0,
         )

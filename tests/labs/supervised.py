@@ -43,7 +43,7 @@ class Kept:
             name=str(slot),
             command=(sys.executable, str(CHILD), *flags),
             directory=str(self.current),
-            files=SlotFiles.below(str(self.shared), "tmp/pids/karafka.pid", slot, "karafka"),
+            files=SlotFiles.below(str(self.shared), "tmp/pids/karafka.pid", slot),
             env={"WHO": f"{self.name} {slot}"},
             env_file=str(self.shared / "karafka.env"),
             stop_timeout_seconds=10.0,

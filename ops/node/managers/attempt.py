@@ -18,4 +18,4 @@ def attempt(spec: ProcessSpec, work: Callable[[], ProcessReport]) -> ProcessRepo
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         reason = f"nothing was done: {what}"
-    return inspection.report(spec, inspection.asker(spec), ok=False, message=reason)
+    return inspection.seen(spec, ok=False, message=reason)

@@ -37,7 +37,7 @@ class PidfileManager:
 
     def status(self, spec: ProcessSpec) -> ProcessReport:
         """Report how a process is."""
-        return inspection.report(spec, inspection.asker(spec))
+        return inspection.seen(spec)
 
     def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
         """Report how several processes are."""

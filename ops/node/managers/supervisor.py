@@ -52,7 +52,7 @@ class SupervisorManager:
             server.close()
         reports = []
         for spec in specs:
-            report = inspection.report(spec, inspection.asker(spec))
+            report = inspection.seen(spec)
             if reason:
                 reports.append(oversight.unseen(report, reason))
             else:

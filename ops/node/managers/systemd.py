@@ -55,10 +55,10 @@ class SystemdManager:
             return ()
         try:
             asked = self._systemctl.ask(units)
-            reports = [inspection.report(spec, inspection.asker(spec)) for spec in specs]
+            reports = [inspection.seen(spec) for spec in specs]
             found = self._systemctl.answer(asked, units)
         except SystemdError as error:
-            reports = [inspection.report(spec, inspection.asker(spec)) for spec in specs]
+            reports = [inspection.seen(spec) for spec in specs]
             return tuple(_unasked(report, error) for report in reports)
         joined = (_joined(report, found.get(unit, Facts()), unit) for report, unit in zip(reports, units))
         return tuple(self._told(report, unit) for report, unit in zip(joined, units))

@@ -24,7 +24,7 @@ def spec_of(lab: JobsLab, index: int) -> ProcessSpec:
         name=str(slot),
         command=(sys.executable, "-m", "ops", "worker", "--concurrency", "8"),
         directory=str(lab.directory),
-        files=SlotFiles.below(str(lab.directory / "shared"), "tmp/pids/karafka.pid", slot, "karafka"),
+        files=SlotFiles.below(str(lab.directory / "shared"), "tmp/pids/karafka.pid", slot),
         env={
             "KARAFKA_BROKERS": lab.bootstrap,
             "KARAFKA_APP": "jobs_app:app",

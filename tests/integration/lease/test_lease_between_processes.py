@@ -158,7 +158,7 @@ class Slots:
                 name=str(slot),
                 command=("sleep", "300"),
                 directory=str(root / "current"),
-                files=SlotFiles.below(shared, "tmp/pids/karafka.pid", slot, "karafka"),
+                files=SlotFiles.below(shared, "tmp/pids/karafka.pid", slot),
                 readiness="alive",
             )
             for slot in slots

@@ -133,7 +133,7 @@ def test_a_status_also_tells_what_runs_in_slots_that_the_settings_do_not_have(ho
     assert host.one(Verb.STOP, specs[1]).ok
     (Path(specs[0].files.lock).parent / "notes.lock").touch()
     # When a status is asked for by somebody whose settings have the first one alone
-    roster = Roster("tmp/pids/karafka.pid", "karafka", ("karafka-0",))
+    roster = Roster("tmp/pids/karafka.pid", ("karafka-0",))
     request = Request(Verb.STATUS, "h1", (specs[0],), shared=str(host.shared), roster=roster)
     response = carry_out(request, lambda _: None)
     # Then what lives beside it is told, by name and pid
@@ -143,13 +143,13 @@ def test_a_status_also_tells_what_runs_in_slots_that_the_settings_do_not_have(ho
     assert host.ask(Verb.STATUS, specs[0]).others == ()
 
 
-def test_slots_of_other_roles_are_named_by_their_role(tmp_path: Path) -> None:
-    # Given the files of two slots, of the main role and of another one
+def test_slots_are_known_by_their_lock_files(tmp_path: Path) -> None:
+    # Given the lock files of two slots, and one that is none
     folder = tmp_path / "tmp" / "slots"
     folder.mkdir(parents=True)
-    for name in ("consumers-1.lock", "karafka_big-0.lock"):
+    for name in ("karafka-1.lock", "karafka_big-0.lock", "karafka-0.lock", "notes.lock"):
         (folder / name).touch()
-    # When they are looked for with a pidfile of another name than the main role
-    found = list(slots_beside(tmp_path, Roster("tmp/pids/consumers.pid", "karafka", ("karafka-0",))))
-    # Then each has its role's name
+    # When they are looked for, whatever pidfiles are called
+    found = list(slots_beside(tmp_path, Roster("tmp/pids/consumers.pid", ("karafka-0",))))
+    # Then those beside the roster are told
     assert found == [Slot("karafka", 1), Slot("karafka_big", 0)]

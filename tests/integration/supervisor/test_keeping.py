@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
+from ops.core import keeping
 from ops.core.deadline import Deadline
 from ops.core.deaths import Deaths
 from ops.core.identity import Identity
 from ops.core.keeping import Keeping
 from ops.core.locks import Byte, holder_of
 from ops.core.protocol import Verb
+from ops.core.slot import Slot, SlotFiles
 from ops.core.states import State
+from ops.node import manifest
 from ops.node.managers.pidfile import PidfileManager
 from ops.node.supervisord import Supervisord
 from tests.labs.supervised import Kept, MakeKept
@@ -258,3 +262,29 @@ def test_what_is_in_the_way_is_told_with_what_to_do(kept: Kept, tmp_path: Path) 
         report = kept.one(verb, spec)
         assert report.state is State.UNKNOWN or verb is not Verb.STATUS
         assert "karafka.supervisor.socket" in report.message
+
+
+def test_a_program_with_files_of_before_keeps_its_process_until_it_is_installed_anew(kept: Kept) -> None:
+    # Given a process whose program an older version of the tool has written, with files of the setting's own name
+    slot = Slot("small", 0)
+    before = kept.spec(name=str(slot), env={"KARAFKA_PROCESS": str(slot)})
+    kept.server.install(kept.name, [before])
+    old = kept.one(Verb.START, before)
+    assert old.ok, old
+    os.truncate(before.files.lock, 0)
+    conf = str(kept.server.conf_d / f"karafka-{kept.name}.conf")
+    manifest.write(str(kept.shared), keeping.SUPERVISOR, {conf: "digest"})
+    # When its slot has files of its own name, then it is found, and not restarted into files that nobody looks at
+    now = replace(before, files=SlotFiles.below(str(kept.shared), "tmp/pids/karafka.pid", slot))
+    assert (kept.one(Verb.STATUS, now).state, kept.one(Verb.STATUS, now).pid) == (State.RUNNING, old.pid)
+    refused = kept.one(Verb.RESTART, now)
+    assert (refused.ok, refused.pid) == (False, old.pid)
+    assert "fab karafka.install" in refused.message
+    # And once its program is installed anew a restart moves it
+    kept.server.place(kept.name, [now])
+    moved = kept.one(Verb.RESTART, now)
+    assert moved.ok, moved
+    assert holder_of(Path(now.files.lock), Byte.OWNER) == moved.pid != old.pid
+    assert holder_of(Path(before.files.lock), Byte.OWNER) is None
+    # And a stop ends it there
+    assert kept.one(Verb.STOP, now).state is State.STOPPED

@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.keeping import Keeping
 from ops.core.protocol import ProcessReport, Request, Response, Verb
+from ops.core.slot import Slot, SlotFiles
 from ops.core.states import State
 from ops.sandbox.census import end_all, guard
 from ops.sandbox.daemon import Daemon
@@ -348,3 +352,31 @@ def test_words_and_values_arrive_as_they_were(serving: MakeServing) -> None:
     arguments, environment = json.loads(said)
     assert arguments == odd
     assert [environment[f"ODD{number}"] for number in range(len(odd))] == odd
+
+
+@pytest.mark.soak
+def test_a_unit_with_files_of_before_keeps_its_process_until_it_is_installed_anew(serving: MakeServing) -> None:
+    # Given a process whose unit an older version of the tool has written, with files of the setting's own name
+    application = serving(role="small")
+    (now,) = application.specs
+    shared = f"{application.root}/shared"
+    before = replace(now, files=SlotFiles.below(shared, application.settings.pid, Slot("karafka", 0)))
+    application.specs = (before,)
+    application.install()
+    old = application.one(Verb.START)
+    assert old.ok, old
+    application.host.run("truncate", "--size=0", before.files.lock)
+    # When its slot has files of its own name, then it is found, and not restarted into files that nobody looks at
+    application.specs = (now,)
+    assert (application.one(Verb.STATUS).state, application.one(Verb.STATUS).pid) == (State.RUNNING, old.pid)
+    refused = application.one(Verb.RESTART)
+    assert (refused.ok, refused.pid) == (False, old.pid)
+    assert "fab karafka.install" in refused.message
+    # And once its unit is installed anew a restart moves it
+    application.install()
+    moved = application.one(Verb.RESTART)
+    assert moved.ok, moved
+    assert moved.pid not in (None, old.pid)
+    assert application.host.run("ls", f"{shared}/tmp/pids").stdout.split() == ["small-0.pid"]
+    # And a stop ends it there
+    assert application.one(Verb.STOP).state is State.STOPPED

@@ -167,7 +167,7 @@ class Slotted:
 
     def __init__(self, shared: Path) -> None:
         slot = Slot("karafka", 0)
-        files = SlotFiles.below(str(shared), "tmp/pids/karafka.pid", slot, "karafka")
+        files = SlotFiles.below(str(shared), "tmp/pids/karafka.pid", slot)
         self.spec = ProcessSpec("karafka-0", ("true",), "/", files)
         self.path = path_beside(files.status)
         self.path.parent.mkdir(parents=True)

@@ -30,23 +30,24 @@ def test_what_is_no_slots_name_is_refused(text: str) -> None:
 
 
 def test_the_files_of_a_slot_lie_below_shared() -> None:
-    # Given the main role and another one
-    main = SlotFiles.below("/srv/app/shared", "tmp/pids/consumer.pid", Slot("karafka", 1), "karafka")
-    big = SlotFiles.below("/srv/app/shared", "tmp/pids/consumer.pid", Slot("karafka_big", 1), "karafka")
-    # Then the main role's pidfile has the setting's name, the other its role's
-    assert main.pidfile == "/srv/app/shared/tmp/pids/consumer-1.pid"
+    # Given the role that nobody named, and another one
+    own = SlotFiles.below("/srv/app/shared", "tmp/pids/consumer.pid", Slot("karafka", 1))
+    big = SlotFiles.below("/srv/app/shared", "tmp/pids/consumer.pid", Slot("karafka_big", 1))
+    # Then the first one's pidfile has the setting's name, as in Capistrano, the other its role's
+    assert own.pidfile == "/srv/app/shared/tmp/pids/consumer-1.pid"
     assert big.pidfile == "/srv/app/shared/tmp/pids/karafka_big-1.pid"
-    assert main.log == "/srv/app/shared/log/consumer-1.log"
+    # And all else carries the slot's name
+    assert own.lock == "/srv/app/shared/tmp/slots/karafka-1.lock"
+    assert own.log == "/srv/app/shared/log/karafka-1.log"
     # And no two files of the two are the same
-    both = [*vars(main).values(), *vars(big).values()]
+    both = [*vars(own).values(), *vars(big).values()]
     assert len(set(both)) == len(both)
 
 
 @given(st.lists(st.tuples(ROLES, st.integers(0, 30)), min_size=2, max_size=5, unique=True))
 def test_no_two_slots_share_a_file(places: list[tuple[str, int]]) -> None:
-    # Given any slots of a host, and a pidfile named as the main role
-    main = places[0][0]
-    files = [SlotFiles.below("/s", f"tmp/pids/{main}.pid", Slot(*place), main) for place in places]
+    # Given any slots of a host, and a pidfile with a name that no role has
+    files = [SlotFiles.below("/s", "tmp/pids/the+pids.pid", Slot(*place)) for place in places]
     # Then each has its own files
     paths = [path for one in files for path in vars(one).values()]
     assert len(set(paths)) == len(paths)

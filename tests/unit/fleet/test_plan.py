@@ -131,9 +131,10 @@ def test_a_restart_may_take_as_long_as_its_processes_one_after_the_other() -> No
 
 
 def test_two_roles_that_would_share_their_files_are_refused() -> None:
-    # Given a main role whose pidfile carries the other role's name
+    # Given a pidfile that carries the name of another role
     hosts = [{"host": "web1", "roles": ["worker", "karafka"]}]
-    made = settings(role="worker", roles={"karafka": {}}, stages={"production": {"hosts": hosts}})
+    own = {"role": ["worker", "karafka"], "pid": "tmp/pids/worker.pid"}
+    made = settings(**own, stages={"production": {"hosts": hosts}})
     # When the processes are worked out
     with pytest.raises(SettingsError, match="worker-0 and karafka-0 would both write"):
         process_specs(made, made.hosts[0])

@@ -42,14 +42,14 @@ def no_descriptor_left() -> Iterator[None]:
 @pytest.mark.parametrize("loaded", [False, True])
 def test_a_host_that_can_open_nothing_more_answers_nevertheless(verb: Verb, loaded: bool, tmp_path: Path) -> None:
     # Given a process's slot, and a request for it or for its host
-    files = SlotFiles.below(str(tmp_path), "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+    files = SlotFiles.below(str(tmp_path), "tmp/pids/karafka.pid", Slot("karafka", 0))
     spec = ProcessSpec("karafka-0", (sys.executable, "-c", ""), str(tmp_path), files)
     request = Request(
         verb,
         "h1",
         (spec,),
         shared=str(tmp_path),
-        roster=Roster("tmp/pids/karafka.pid", "karafka", ("karafka-0",)),
+        roster=Roster("tmp/pids/karafka.pid", ("karafka-0",)),
         lease=LeaseCall(LeaseAction.ACQUIRE, key="k", holder="ann"),
         history=HistoryCall(HistoryAction.LIST),
         log=LogCall(2),

@@ -154,7 +154,7 @@ def test_the_agents_own_word_is_last(tmp_path: Path) -> None:
     path = tmp_path / "env"
     path.write_text("B=file\nC=file\nNOTIFY_SOCKET=file\nKARAFKA_LOG_FILE=file\n")
     path.chmod(0o600)
-    files = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+    files = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0))
     spec = ProcessSpec(
         "karafka-0", ("true",), "/", files, env={"A": "set", "B": "set", "LANG": "set"}, env_file=str(path)
     )
@@ -174,7 +174,7 @@ def test_a_command_that_is_asked_what_it_reads_has_no_slot_and_no_broker(tmp_pat
     path = tmp_path / "env"
     path.write_text("SECRET=file\nKARAFKA_BROKERS=kafka1:9092\nNOTIFY_SOCKET=file\nKARAFKA_FRESH_MEMBER=g\n")
     path.chmod(0o600)
-    files = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+    files = SlotFiles.below("/srv/shared", "tmp/pids/karafka.pid", Slot("karafka", 0))
     env = {"KARAFKA_INSTANCE_ID": "app.h1.karafka.0", "KARAFKA_APP": "orders:app"}
     spec = ProcessSpec(
         "karafka-0", ("true",), "/", files, env=env, env_file=str(path), fresh_member_of=("orders", "bills")
