@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+from ops.core.errors import UnreachableError
 from ops.core.lease import Fence, LeaseInfo
 from ops.core.settings import Settings
 from ops.fleet.lease import Held, Lease, LeaseLostError
@@ -31,7 +33,7 @@ def lease_of(
     """Give the lease that a command works under: the one it has inherited for this very stage, else one of its own."""
     place, _, rest = environ.get(VARIABLE, "").partition(" ")
     number, _, holder = rest.partition(" ")
-    if place == f"{settings.application}/{settings.stage}" and number.isascii() and number.isdigit():
+    if place == f"{settings.application}/{settings.stage}" and re.fullmatch(r"[0-9]{1,18}", number):
         return InheritedLease(keeper, Fence(int(number), holder), reason)
     return Lease(keeper, reason, wait_seconds=wait_seconds, say=say)
 
@@ -76,7 +78,10 @@ class InheritedLease:
         self._require()
 
     def _require(self) -> LeaseInfo:
-        found = self._keeper.show().lease
+        try:
+            found = self._keeper.show().lease
+        except UnreachableError:  # one connection that hangs, or has been cut, is no answer
+            found = self._keeper.apart().show().lease
         if not found.held or (found.number, found.holder) != (self.fence.number, self.fence.holder):
             raise LeaseLostError(
                 f"the lease of the deploy that this is a hook of (number {self.number}) does not stand any more",

@@ -6,13 +6,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.node.streaming import Run
 
 VENV = ".venv"
+_TEMPORARY = ".karafka-build"
 _LOCKS = ("requirements.lock", "requirements.txt")
 _CONSTRAINTS = "constraints.txt"
 _PROJECTS = ("pyproject.toml", "setup.py")
@@ -56,6 +58,20 @@ def build(
     if not commands:
         return "nothing to build: no lock, requirements, project or wheel"
     return f"built in {time.monotonic() - began:.1f} s"
+
+
+@contextmanager
+def temporary(release: Path) -> Iterator[str]:
+    """Give a temporary folder in a release's folder, for programs that a build makes for itself and runs.
+
+    Nothing may be run from /tmp on many hosts.
+    """
+    folder = release / _TEMPORARY
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:

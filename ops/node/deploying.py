@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,13 +16,12 @@ from ops.core.errors import OpsError
 from ops.core.linked import REVISION
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
-from ops.node import audit, building, extraction, fitness, linking, sources, streaming
+from ops.node import audit, building, extraction, fitness, linking, nameless, sources, streaming
 from ops.node.payload import Payload
 from ops.node.releases import Releases
 from ops.node.turn import Permit
 
 _HOOK_BYTES = 1 << 16
-_MFD_EXEC = 0x10  # memfd_create(2); unknown to kernels before 6.3, which need none
 
 
 def deploy(
@@ -151,9 +149,10 @@ class _Step:
     def _build(self) -> DeployAnswer:
         call, releases = self._call, self.releases
         try:
-            env = building.environment(call.env)
-            args = (env, call.timeout_seconds, self._tell, self._run, call.oldest)
-            how = building.build(self._release, call.build or (), *args)
+            with building.temporary(self._release) as folder:
+                env = building.environment({"TMPDIR": folder, **call.env})
+                args = (env, call.timeout_seconds, self._tell, self._run, call.oldest)
+                how = building.build(self._release, call.build or (), *args)
         except OpsError as error:
             releases.spoil(call.release, error.what.splitlines()[0])
             raise
@@ -179,7 +178,8 @@ class _Step:
             raise OpsError(f"{call.name!r} is no name of a hook")
         deadline = Deadline(call.timeout_seconds)
         where = self._release if self._release.is_dir() and call.release else self.releases.root
-        program = _in_memory(call.name, iter(lambda: self._payload.read(_HOOK_BYTES, deadline, self._permit), b""))
+        parts = iter(lambda: self._payload.read(_HOOK_BYTES, deadline, self._permit), b"")
+        program = nameless.program(call.name, parts, self.releases.root)
         try:
             ended = self._run(
                 [call.name], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
@@ -216,34 +216,6 @@ class _Step:
 
     def _tell(self, step: str, detail: str) -> None:
         self._emit(Event("", step, detail))
-
-
-def _in_memory(name: str, parts: Iterable[bytes]) -> int:
-    """Return a descriptor of a program that is in no folder.
-
-    In a folder of the application its owner could put another one in its place, which a deploying root would run; and
-    nothing may be run from /tmp on many hosts.
-
-    Raises
-    ------
-    OpsError : the agent's interpreter was built for a system that has no such programs.
-    """
-    if not hasattr(os, "memfd_create"):
-        hint = "name another one by karafka.python, then fab karafka.setup"
-        raise OpsError("the agent's Python has no os.memfd_create", hint=hint)
-    try:
-        written = os.memfd_create(name, os.MFD_CLOEXEC | _MFD_EXEC)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        written = os.memfd_create(name, os.MFD_CLOEXEC)
-    with os.fdopen(written, "wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fchmod(written, 0o700)
-        # Nothing that is open for writing can be run.
-        return os.open(f"/proc/self/fd/{written}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _done(*words: str) -> DeployAnswer:

@@ -14,7 +14,7 @@ import pytest
 
 from ops.core.protocol import Event, Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall
-from tests.labs.parts import GIT, needs
+from tests.labs.parts import GIT, NAMESPACES, needs
 
 RELEASE = "20260101000001"
 
@@ -97,6 +97,40 @@ def test_a_hook_in_any_language_runs_in_deploy_to_and_is_in_no_folder(root: Path
     assert (answer.error, told) == ("", [f"after-updated.x {root}"])
     # And nothing but the note of it was written there
     assert {path.name for path in root.rglob("*") if path.is_file()} == {"karafka-audit.log"}
+
+
+# Mounts a folder noexec, in a namespace of its own, and becomes the program that follows.
+NOEXEC = 'mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1" && shift && exec "$@"'
+
+
+@needs(NAMESPACES)
+@pytest.mark.parametrize("where", ["tmp", "deploy_to"])
+def test_hooks_and_builds_run_where_nothing_may_be_run_from_the_temporary_folder(root: Path, where: str) -> None:
+    # Given a host whose /tmp is mounted noexec; or deploy_to, so that hooks are run from memory
+    there = root.with_name("tmp") if where == "tmp" else root
+    there.mkdir(exist_ok=True)
+    release = root / "releases/20260101000001"
+    release.mkdir(parents=True)
+    agent = ["unshare", "-rm", "sh", "-c", NOEXEC, "sh", str(there), sys.executable, "-P", "-m", "ops.node"]
+    env = {**os.environ, "TMPDIR": str(there)}
+
+    def answer(action: DeployAction, payload: bytes = b"", **call: Any) -> Response:
+        made = DeployCall(action, str(root), release=release.name, **call)
+        request = Request(Verb.DEPLOY, "h1", (), shared=str(root / "shared"), deploy=made)
+        data = f"{request.encode()}\n".encode() + payload
+        done = subprocess.run(agent, input=data, capture_output=True, timeout=60, check=False, env=env)
+        last = decode_line(done.stdout.splitlines()[-1].decode())
+        assert isinstance(last, Response), done.stderr
+        return last
+
+    # When a hook runs, then it does
+    assert answer(DeployAction.HOOK, b"#!/bin/sh\ntouch hooked\n", name="after-updated").error == ""
+    assert (release / "hooked").exists()
+    if where == "tmp":
+        # And a build that makes a program for itself and runs it does, too, and leaves nothing
+        build = 'printf "#!/bin/sh\\ntouch built\\n" > "$TMPDIR/made"; chmod +x "$TMPDIR/made"; "$TMPDIR/made"'
+        assert answer(DeployAction.BUILD, build=("sh", "-ec", build)).error == ""
+        assert sorted(path.name for path in release.iterdir()) == ["built", "hooked"]
 
 
 def test_a_hook_that_is_a_binary_runs_and_one_that_cannot_says_why(root: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ops.core.errors import UnreachableError
 from ops.core.protocol import Request, Response, encode_line
 from ops.core.section import load
 from ops.fleet.inherited_lease import VARIABLE, InheritedLease, lease_of, text_of
@@ -56,7 +58,22 @@ def test_what_a_hook_starts_works_under_the_same_number_and_gives_nothing_back(k
             pass
 
 
-@pytest.mark.parametrize("text", ["", "shop/staging 7 me", "other/live 7 me", "shop/live x me", "garbage"])
+def test_a_connection_that_has_been_cut_does_not_end_what_a_hook_started(keeper: LeaseHost) -> None:
+    # Given a command below a deploy whose kept connection does not answer any more
+    def cut(_: tuple[str, ...], __: bytes) -> Answer:
+        raise UnreachableError("no answer within 15 s", where="h1")
+
+    with Lease(keeper, "deploy") as lease:
+        environ = {VARIABLE: text_of(SETTINGS, lease.fence)}
+        kept = replace(keeper, transport=FakeTransport({"h1": cut}), anew=lambda: keeper.transport)
+        # When it begins, and goes on, then it asks by another one
+        with lease_of(SETTINGS, kept, "restart", environ=environ) as inherited:
+            inherited.check()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "shop/staging 7 me", "other/live 7 me", "shop/live x me", "shop/live ² me", "garbage"]
+)
 def test_of_another_stage_or_without_it_a_command_takes_its_own(keeper: LeaseHost, text: str) -> None:
     # Given no variable, or one of another application or stage
     # Then the lease is the command's own
