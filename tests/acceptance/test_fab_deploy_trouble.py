@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import tarfile
 import time
+from pathlib import Path
 
 import pytest
 
+from ops.core.deadline import Deadline
 from ops.core.lease import Fence, LeaseAction, LeaseCall
 from ops.fleet.deploy.flow import Wanted, deploy_flow
 from ops.node.fence import FenceRecord
 from ops.node.lease import LeaseKeeper
 from ops.node.releases import RECORDS
 from tests.labs.operators import Operator
-from tests.labs.yard import Yard
+from tests.labs.yard import STANDING, Yard
 
 STAGES = [stage.name for stage in deploy_flow((), Wanted(git=True, build=False, verify=False)).stages]
 PUBLISHED = STAGES.index("published")
@@ -165,20 +169,23 @@ def test_of_two_deploys_that_race_exactly_one_wins(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize(
-    "stages",
+    ("stages", "leave"),
     [
-        pytest.param(STAGES[PUBLISHED - 1 : PUBLISHED + 1], id="around the switch"),
-        pytest.param(STAGES, id="all", marks=pytest.mark.soak),
+        pytest.param(STAGES[PUBLISHED - 1 : PUBLISHED + 1], signal.SIGKILL, id="around the switch"),
+        pytest.param(STAGES, signal.SIGKILL, id="all", marks=pytest.mark.soak),
+        pytest.param(STAGES, signal.SIGSTOP, id="all, standing still", marks=pytest.mark.soak),
     ],
 )
-def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up(yard: Yard, stages: list[str]) -> None:
+def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up(
+    yard: Yard, stages: list[str], leave: signal.Signals
+) -> None:
     # Given one host, a repository that moves on, and a build that takes its time
     sha, root, flag = yard.commit("again"), yard.hosts["host1"], yard.folder / "wait"
     yard.settings(build=["sh", "-c", "echo at work; sleep 170"])
     with yard.operator("deploy", "--hosts", "host1") as operator:
         # When the operator is killed while the host builds
         operator.until("host1 build | at work")
-        kill(yard, operator)
+        kill(yard, operator, leave)
         before = yard.current()["host1"]
     # Then what goes on there without it is ended by the next one, which is not kept waiting
     yard.settings()
@@ -188,7 +195,7 @@ def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up
         hook = yard.hook(f"before-{stage}", f"while [ -e {flag} ]; do sleep 0.02; done")
         with yard.operator("deploy", "--hosts", "host1") as operator:
             operator.until(f"hook before-{stage}")
-            kill(yard, operator)
+            kill(yard, operator, leave)
         flag.unlink()
         hook.unlink()
         # Then current leads to a release that is whole: the one before, or from `published` on the new one
@@ -200,8 +207,160 @@ def test_an_operator_that_is_killed_in_whatever_stage_leaves_nothing_to_clean_up
     assert (root / "current/REVISION").read_text().strip() == sha
 
 
-def kill(yard: Yard, operator: Operator) -> None:
+class Moment:
+    """A moment of a deploy that takes long enough to meet: as the test makes it, and as it is known to be there."""
+
+    def __init__(self, yard: Yard) -> None:
+        self.yard = yard
+        self.arguments: tuple[str, ...] = ()
+        self.silent = socket.create_server(("127.0.0.1", 0))
+
+    def prepare(self) -> None:
+        """Let the deploy stand there."""
+
+    def come(self, operator: Operator) -> None:
+        """Wait until it does."""
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """Let the next deploy go on."""
+        self.silent.close()
+        self.yard.tidy()
+
+
+class Resolving(Moment):
+    """Git waits for a server that says nothing."""
+
+    def prepare(self) -> None:
+        self.yard.settings(repo_url=f"git://127.0.0.1:{self.silent.getsockname()[1]}/nothing")
+
+    def come(self, operator: Operator) -> None:
+        operator.until("deploy:started")
+        self.silent.settimeout(30)
+        self.silent.accept()
+
+
+class Uploading(Moment):
+    """A part of the artifact is there."""
+
+    def prepare(self) -> None:
+        packed = self.yard.folder / "large.tar.gz"
+        with tarfile.open(packed, "w:gz", compresslevel=0) as archive:
+            entry = tarfile.TarInfo("data")
+            entry.size = 100_000_000
+            with Path("/dev/urandom").open("rb") as noise:
+                archive.addfile(entry, noise)
+        self.arguments = ("--artifact", str(packed))
+
+    def come(self, operator: Operator) -> None:
+        roots = self.yard.hosts.values()
+        assert Deadline(60).poll(
+            lambda: any((one / "data").exists() for root in roots for one in (root / "releases").iterdir()),
+            every=0.001,
+        )
+        assert operator.process.poll() is None
+
+
+class Building(Moment):
+    """Hosts build, and what they build has children that ignore TERM."""
+
+    def prepare(self) -> None:
+        self.yard.settings(build=["sh", "-c", "trap '' TERM; sleep 170 & echo at work; wait"])
+
+    def come(self, operator: Operator) -> None:
+        operator.until("build | at work")
+
+
+class HookOnHosts(Moment):
+    """Hosts run a hook."""
+
+    def prepare(self) -> None:
+        self.yard.settings(hooks={"after-updated": {"on": "hosts"}})
+        self.yard.hook("after-updated", "echo at work; sleep 170")
+
+    def come(self, operator: Operator) -> None:
+        operator.until("after-updated | at work")
+
+
+class HookHere(Moment):
+    """The operator's machine runs a hook: after the switch, before any restart."""
+
+    def prepare(self) -> None:
+        self.flag = self.yard.folder / "wait"
+        self.flag.touch()
+        self.yard.hook("after-published", f"echo at work; while [ -e {self.flag} ]; do sleep 0.02; done")
+
+    def come(self, operator: Operator) -> None:
+        operator.until("after-published | at work")
+
+    def tidy(self) -> None:
+        self.flag.unlink()
+        super().tidy()
+
+
+class Restarting(Moment):
+    """A host waits for a process to be ready."""
+
+    def prepare(self) -> None:
+        (self.yard.source / "program.py").write_text(f"import time\ntime.sleep(8)\n{STANDING}")
+        self.yard.git("commit", "--quiet", "--all", "--message", "slow")
+
+    def come(self, operator: Operator) -> None:
+        operator.until("host1 karafka-0: spawned")
+
+
+@pytest.mark.parametrize(
+    ("kind", "leave"),
+    [
+        pytest.param(kind, leave, marks=() if (kind, leave) == (Uploading, signal.SIGSTOP) else pytest.mark.soak)
+        for kind in (Uploading, Resolving, Building, HookOnHosts, HookHere, Restarting)
+        for leave in (signal.SIGKILL, signal.SIGSTOP)
+    ],
+)
+def test_an_operator_that_dies_or_vanishes_in_the_middle_of_a_step_keeps_nobody_waiting(
+    yard: Yard, kind: type[Moment], leave: signal.Signals
+) -> None:
+    # Given a deploy in the middle of a step
+    moment = kind(yard)
+    moment.prepare()
+    with yard.operator("deploy", *moment.arguments) as operator:
+        moment.come(operator)
+        # When its operator dies, or stands still with its connections open as if its machine had vanished
+        kill(yard, operator, leave)
+        moment.tidy()
+        sha = yard.commit("again")
+        # And its lease is over
+        began = time.monotonic()
+        yard.fab("deploy")
+        # Then the next deploy goes through, and does not wait for what is left of it
+        assert time.monotonic() - began < 45
+        assert (yard.hosts["host1"] / "releases" / yard.only() / "REVISION").read_text().strip() == sha
+        # And one that wakes up does nothing more
+        if leave is signal.SIGSTOP:
+            os.killpg(operator.process.pid, signal.SIGCONT)
+            assert operator.end() != 0
+    assert (yard.hosts["host1"] / "releases" / yard.only() / "REVISION").read_text().strip() == sha
+
+
+@pytest.mark.soak
+def test_the_deploy_after_one_that_was_killed_goes_through_within_the_leases_minute(yard: Yard) -> None:
+    # Given an operator that is killed while its hosts build
+    moment = Building(yard)
+    moment.prepare()
+    with yard.operator("deploy") as operator:
+        moment.come(operator)
+        os.killpg(operator.process.pid, signal.SIGKILL)
+        killed = time.monotonic()
+    moment.tidy()
+    # When somebody deploys who waits
+    yard.fab("deploy", "--lock-wait", "120")
+    # Then the lease has ended within its minute, and nothing that the dead one left took any more time
+    assert time.monotonic() - killed < 60 + 30
+    assert yard.only()
+
+
+def kill(yard: Yard, operator: Operator, number: signal.Signals = signal.SIGKILL) -> None:
     """Kill it as nothing else does, and let its lease be over at once instead of in a minute."""
-    os.killpg(operator.process.pid, signal.SIGKILL)
+    os.killpg(operator.process.pid, number)
     call = LeaseCall(LeaseAction.BREAK, holder="test", reason="its minute is over")
     LeaseKeeper(yard.hosts["host1"] / "shared").answer(call)

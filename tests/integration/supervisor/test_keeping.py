@@ -15,11 +15,14 @@ from ops.core.deadline import Deadline
 from ops.core.deaths import Deaths
 from ops.core.identity import Identity
 from ops.core.keeping import Keeping
+from ops.core.lease import Fence
 from ops.core.locks import Byte, holder_of
-from ops.core.protocol import Verb
+from ops.core.protocol import Event, Request, Verb
 from ops.core.slot import Slot, SlotFiles
 from ops.core.states import State
 from ops.node import manifest
+from ops.node.agent import carry_out
+from ops.node.fence import FenceRecord
 from ops.node.managers.pidfile import PidfileManager
 from ops.node.supervisord import Supervisord
 from tests.labs.supervised import Kept, MakeKept
@@ -185,6 +188,30 @@ def test_a_plain_process_is_told_and_moved_by_a_restart(kept: Kept) -> None:
     assert moved.ok, moved
     assert psutil.Process(moved.pid).ppid() == kept.program(spec).pid
     assert moved.timings.keys() == {"stop", "start"}
+
+
+def test_a_migration_whose_lease_goes_between_stop_and_start_leaves_no_slot_empty(kept: Kept) -> None:
+    # Given two plain processes that are given to supervisor, and a lease that goes to somebody else meanwhile
+    specs = kept.installed(processes=2)
+    assert all(PidfileManager().start(spec).ok for spec in specs)
+    fence = FenceRecord(kept.shared)
+
+    def overtake(event: Event) -> None:
+        if event.step == "stopped":
+            fence.admit(Fence(8, "ben"))
+
+    request = Request(
+        Verb.MIGRATE, "h1", tuple(specs), at_once=False, keeping=kept.keeping, shared=str(kept.shared),
+        fence=Fence(7, "ann"),
+    )  # fmt: skip
+    # When they are migrated
+    moved, left = carry_out(request, overtake).processes
+    # Then the one that has begun is finished, and the other one is left where it is
+    assert moved.ok, moved
+    assert psutil.Process(moved.pid).ppid() == kept.program(specs[0]).pid
+    assert left.message.startswith("not attempted: your lease (number 7) was taken over by ben")
+    assert PidfileManager().status(specs[1]).state is State.RUNNING
+    assert PidfileManager().stop(specs[1]).ok
 
 
 def test_a_fresh_member_is_one_for_the_start_it_is_meant_for_alone(kept: Kept) -> None:
