@@ -10,11 +10,13 @@ from ops.core.broker_address import trouble
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError, UnreachableError
 from ops.core.knock import RefusedError, knock
+from ops.core.variables import warn_of_unknown
 
 VARIABLE = "KARAFKA_BROKERS"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 CONNECT_SECONDS = 10.0  # that who asks once waits for a broker
+_AS_WRITTEN = ("sasl_username", "sasl_password")  # a blank at an end is a part of it
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
 
@@ -55,6 +57,8 @@ class Brokers:
     def from_environment(cls, environ: Mapping[str, str], addresses: str = "") -> Brokers:
         """Read and check the variables.
 
+        A variable of our prefix that has no meaning is warned of in the log.
+
         Parameters
         ----------
         addresses : instead of KARAFKA_BROKERS; security comes from the environment alone.
@@ -64,7 +68,9 @@ class Brokers:
         SettingsError : a variable is missing or makes no sense; it names the variable.
         """
         names = [item.name for item in fields(cls) if item.name != "addresses"]
-        given = {name: environ.get(f"KARAFKA_{name.upper()}", "").strip() for name in names}
+        warn_of_unknown(environ)
+        given = {name: environ.get(f"KARAFKA_{name.upper()}", "") for name in names}
+        given = {name: value if name in _AS_WRITTEN else value.strip() for name, value in given.items()}
         brokers = cls(
             _addresses(addresses or environ.get(VARIABLE, "")),
             **{name: value for name, value in given.items() if value},

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.consumer.settings import ConsumerSettings, variable_of
+from ops.core import envfile, variables
+from ops.core.brokers import Brokers
 from ops.core.errors import SettingsError
 
 BROKERS = {"KARAFKA_BROKERS": "kafka1:9092, kafka2:9093"}
@@ -97,3 +103,51 @@ def test_a_dynamic_member_that_died_holds_the_others_up_for_ten_seconds_at_most(
     # And either is what the environment says
     given = {"KARAFKA_BROKERS": "k:9092", "KARAFKA_SESSION_TIMEOUT_SECONDS": "45"}
     assert ConsumerSettings.from_environment(given).session_timeout_seconds == 45
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("KARAFKA_SASL_PASWORD", "KARAFKA_SASL_PASSWORD"),
+        ("KARAFKA_BROKER", "KARAFKA_BROKERS"),
+        ("KARAFKA_SESSION_TIMEOUT", "KARAFKA_SESSION_TIMEOUT_SECONDS"),
+        ("KARAFKA_SSL_CA_FILE", "KARAFKA_SSL_CAFILE"),
+        ("KARAFKA_sasl_username", ""),
+        ("KARAFKA_WHATEVER_ELSE", ""),
+    ],
+)
+def test_a_variable_without_a_meaning_is_said_once_with_the_nearest_one(
+    name: str, nearest: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a variable whose name nobody reads
+    monkeypatch.setattr(variables, "_said", set())
+    # When the settings are read twice
+    for _ in range(2):
+        ConsumerSettings.from_environment({"KARAFKA_BROKERS": "k:9092", name: "hidden", "OTHER": "x"})
+    # Then it is said once, with what may have been meant, and without its value
+    (said,) = [one.getMessage() for one in caplog.records if one.name == "ops.core.variables"]
+    assert said.startswith(f"{name} has no meaning here")
+    assert said.endswith(f"did you mean {nearest}?" if nearest else "no effect")
+    assert "hidden" not in said
+
+
+def test_every_variable_that_the_source_names_has_a_meaning() -> None:
+    # Given all names in our own source, and those that are made of the settings' names
+    root = Path(__file__).parents[3]
+    texts = [
+        path.read_text() for path in (*(root / "ops").rglob("*.py"), *(root / "templates").rglob("*")) if path.is_file()
+    ]
+    named = set(re.findall(r"(?<![A-Z_])KARAFKA_[A-Z][A-Z_]*[A-Z]\b", "".join(texts)))
+    made = {variable_of(one.name) for one in (*fields(ConsumerSettings), *fields(Brokers)) if one.name != "addresses"}
+    # Then each of them is known
+    assert (named | made) - variables.NAMES == set()
+
+
+def test_a_blank_at_an_end_of_a_password_is_a_part_of_it() -> None:
+    # Given a password and a user in quotes, in an env file
+    text = 'KARAFKA_SASL_USERNAME=" app "\nKARAFKA_SASL_PASSWORD=\'secret \'\nKARAFKA_SASL_MECHANISM="PLAIN "\n'
+    given = {"KARAFKA_BROKERS": "k:9092", "KARAFKA_SECURITY_PROTOCOL": "SASL_SSL", **envfile.parse(text)}
+    # When they are read
+    brokers = Brokers.from_environment(given)
+    # Then they are as they were written
+    assert (brokers.sasl_username, brokers.sasl_password, brokers.sasl_mechanism) == (" app ", "secret ", "PLAIN")
