@@ -190,7 +190,7 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
     for key, what in troubles(as_data(settings)):
         raise wrong(key, what)
     if not _is_absolute(settings.deploy_to):
-        raise wrong("deploy_to", f"expected an absolute path, got {settings.deploy_to!r}")
+        raise wrong("deploy_to", _no_absolute(settings.deploy_to))
     for key, value in (("pid", settings.pid), ("env_file", settings.env_file)):
         if value.startswith("/") or ".." in value.split("/") or not value:
             raise wrong(key, f"expected a path below shared/, got {value!r}")
@@ -244,8 +244,8 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         if host.host in seen:
             raise wrong(f"hosts[{index}].host", f"{host.host!r} stands there twice")
         seen.add(host.host)
-        if not _is_absolute(host.deploy_to):
-            raise wrong(f"hosts[{index}].deploy_to", f"expected an absolute path, got {host.deploy_to!r}")
+        if host.deploy_to is not None and not _is_absolute(host.deploy_to):
+            raise wrong(f"hosts[{index}].deploy_to", _no_absolute(host.deploy_to))
     for role in settings.role_names:
         if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
             raise wrong("role" if role not in settings.roles else f"roles.{role}", f"no host has the role {role!r}")
@@ -274,6 +274,11 @@ def _same_names(settings: Settings) -> Iterator[tuple[str, str]]:
                     both = f"{name!r} at {host.host!r} and {other[1]!r} at {other[0]!r}"
                     what = f"processes of {both} would be one member of their group; rename a role"
                     yield f"hosts[{index}].host", what
+
+
+def _no_absolute(path: str) -> str:
+    home = "; whose home it is only each host knows, and units, rules and argv need the whole path"
+    return f"expected an absolute path, got {path!r}{home if path.startswith('~') else ''}"
 
 
 def _is_absolute(path: str | None) -> bool:

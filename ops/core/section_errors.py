@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ops.core.errors import SettingsError
+from ops.core.section_hints import meant
 from ops.core.settings import Settings
 
 ROOT = "karafka"
@@ -32,16 +33,18 @@ def explained(error: msgspec.ValidationError, merged: Any, path: str, own: Mappi
     if of_key:
         value = keys.pop()
     match = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", text, flags=re.DOTALL)
+    hint = FILE_HINT
     if match:
         keys = [*keys, match[2]]
         text = "unknown key" if match[1] == "contains unknown" else "missing"
+        hint = (meant(keys) if match[1] == "contains unknown" else "") or FILE_HINT
     else:
         text = f"{text[:1].lower()}{text[1:]}: {value!r}".replace("`", "")
     root = path if keys[0] in (*own, "hosts") else ROOT
     return SettingsError(
         text,
         where="".join([root, *(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)]),
-        hint=FILE_HINT,
+        hint=hint,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ops.core.errors import SettingsError
 from ops.core.section import from_environment, load, override, stage_names
+from ops.core.section_hints import CAPISTRANO
 from ops.core.settings import Settings
 
 LEAST: dict[str, Any] = {"application": "sources", "deploy_to": "/srv/sources", "command": "run"}
@@ -241,3 +243,43 @@ def test_a_value_from_the_environment_wins_over_a_stages_own() -> None:
     assert load(merged, "production").pool == 9
     assert load(merged, "staging").pool == 9
     assert raw["stages"]["production"]["pool"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "words"),
+    [
+        ({"keep_release": 3}, "karafka.keep_release", "did you mean keep_releases?"),
+        ({"Linked-Dirs": []}, "karafka.Linked-Dirs", "did you mean linked_dirs?"),
+        ({"kafka": {"broker": ["k:9092"]}}, "karafka.kafka.broker", "did you mean brokers?"),
+        ({"rollout": {"canaries": 1}}, "karafka.rollout.canaries", "did you mean canary?"),
+        ({"brokers": ["k:9092"]}, "karafka.brokers", "did you mean kafka.brokers?"),
+        ({"kafka": {"branch": "x"}}, "karafka.kafka.branch", "did you mean karafka.branch?"),
+        ({"copy_exclude": [".git"]}, "karafka.copy_exclude", "export-ignore"),
+        ({"migration_role": "db"}, "karafka.migration_role", "a hook"),
+        ({"karafka_role": "x"}, "karafka.karafka_role", "here it is `role`"),
+        ({"stages": {"p": {"hosts": [{"host": "h", "adress": "x"}]}}}, "karafka.stages.p.hosts[0].adress", "address?"),
+        ({"stages": {"p": {"pools": 1, "hosts": [{"host": "h"}]}}}, "karafka.stages.p.pools", "did you mean pool?"),
+        ({"zzz": 1}, "karafka.zzz", "an annotated example"),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_may_have_been_meant(more: dict[str, Any], where: str, words: str) -> None:
+    # Given a key that is none of the settings'
+    # Then the error names it, and what it may be here
+    with pytest.raises(SettingsError) as caught:
+        load(section(**more), "p" if "stages" in more else "production")
+    assert caught.value.where == where
+    assert words in caught.value.hint
+
+
+def test_what_settings_of_capistrano_are_here_stands_in_the_page_for_those_who_come_from_there() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/from-capistrano.md").read_text()
+
+    assert {name for name in CAPISTRANO if f":{name}`" not in page} == set()
+    assert set(CAPISTRANO) & set(Settings.__struct_fields__) == set()
+
+
+@pytest.mark.parametrize("more", [{"deploy_to": "~/app"}, {"deploy_to": "~deploy/app"}])
+def test_a_folder_below_a_home_is_refused_with_the_reason(more: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="only each host knows") as caught:
+        load(section(**more))
+    assert caught.value.where == "karafka.deploy_to"
