@@ -18,12 +18,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_BYTES = 1 << 20
 _BLANKS, _ENDS, _COMMENTS, _ESCAPED = " \t\n\r", "\n\r", "#;", '"\\`$'
 _SHOWN_CHARACTERS = 40
-# Bytes that were no UTF-8, and what systemd takes for none: noncharacters
-_NO_TEXT = re.compile(
-    "[\ud800-\udfff\ufdd0-\ufdef"
-    + "".join(f"{chr(p + 0xFFFE)}{chr(p + 0xFFFF)}" for p in range(0, 0x110000, 0x10000))
-    + "]"
-)
 
 
 class EnvFileError(OpsError):
@@ -91,7 +85,7 @@ def parse(data: bytes | str, *, where: str = "", say: Callable[[str], None] = la
         if value is None:
             say(f"line {number} is no KEY=value, and has no effect")
             continue
-        if _NO_TEXT.search(name + value):
+        if not _is_text(name + value):
             raise EnvFileError(f"line {number} is no UTF-8: systemd would take nothing of the file", where=where)
         if _NAME.fullmatch(name):
             found[name] = value
@@ -99,6 +93,13 @@ def parse(data: bytes | str, *, where: str = "", say: Callable[[str], None] = la
             hint = ": leave out `export`" if name.startswith("export ") else ""
             say(f"line {number}: {name[:_SHOWN_CHARACTERS]!r} is no name, the line has no effect{hint}")
     return found
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is UTF-8 as systemd has it: no bytes that were none, and no noncharacters."""
+    return text.isascii() or not any(
+        "\ud800" <= one <= "\udfff" or "\ufdd0" <= one <= "\ufdef" or ord(one) & 0xFFFE == 0xFFFE for one in text
+    )
 
 
 def _assignments(text: str, say: Callable[[str], None]) -> Iterator[tuple[int, str, str | None]]:

@@ -19,13 +19,17 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
-_ABOUT = re.compile(r"(file|path|dir|folder|location|sock|url|uri|endpoint)\Z", re.IGNORECASE)  # where it is, not it
-_ASSIGNED = re.compile(
-    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
+# The rest is made when it is first needed: an agent's start is waited for
+_ABOUT = r"(file|path|dir|folder|location|sock|url|uri|endpoint)\Z"  # of a name: where it is, not it
+_ASSIGNED = (
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}"
+    r"(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
 )
-_OPTION = re.compile(r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)")
-_URL = re.compile(
-    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?![0-9]{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}|[^\s/?#\"'<>]{0,1000})@"
+_OPTION = r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)"
+_PLAIN_KEY = r"(?i)^(?!.*(api|access|secret|private|auth|sign|encr|master|account|shared|license|pass)).*key"
+_URL = (
+    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?![0-9]{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}"
+    r"|[^\s/?#\"'<>]{0,1000})@"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})\Z")
 _USER_ONLY = ("ssh", "sftp", "rsync", "scp")  # their part before the @ is a user: keys are elsewhere
@@ -79,7 +83,7 @@ class Secrets:
     def hide(self, text: str) -> str:
         """Give a text without them, and without the secrets of any URL in it."""
         if "://" in text:
-            text = _URL.sub(_without_userinfo, text)
+            text = re.sub(_URL, _without_userinfo, text)
         if not self._values:
             return text
         if self._pattern is None:
@@ -128,7 +132,7 @@ def is_secret(name: str, value: Any) -> bool:
     """Whether what stands under a name is a secret, and not a switch or a place (`SSL_KEY_FILE: /etc/...`)."""
     if value is None or isinstance(value, bool) or not sounds_secret(name):
         return False
-    return not (isinstance(value, str) and _ABOUT.search(name) and _is_place(name, value))
+    return not (isinstance(value, str) and re.search(_ABOUT, name, re.IGNORECASE) and _is_place(name, value))
 
 
 def _is_place(name: str, value: str) -> bool:
@@ -152,11 +156,14 @@ def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
 
 def _inside(text: str) -> Iterator[str]:
     """Yield secrets within a text: of URLs, and what is assigned to a name that sounds like one."""
-    yield from _of_urls(text)
-    for match in (*_ASSIGNED.finditer(text), *_OPTION.finditer(text)):
-        found = match.groupdict()
+    if "://" in text:
+        yield from _of_urls(text)
+    assigned = re.finditer(_ASSIGNED, text) if "=" in text or ":" in text else ()
+    options = re.finditer(_OPTION, text) if "-" in text else ()
+    for match in (*assigned, *options):
+        found, name = match.groupdict(), match["name"]
         value = next(one for one in (found.get("a"), found.get("b"), found["c"]) if one)
-        if is_secret(match["name"], value) and not value.startswith(("$", "//")):
+        if is_secret(name, value) and not value.startswith(("$", "//")) and not re.match(_PLAIN_KEY, name):
             yield value
 
 

@@ -51,6 +51,10 @@ ANSWERS = {
 """The same of a response."""
 
 
+_WORDS = frozenset({"detail", "error", "message", "log", "troubles", "done", "notes", "reason"})
+_NAMES = frozenset({"facts", "progress", "described", "consumer"})  # of topics and groups, of files
+
+
 class ProtocolError(OpsError):
     """A message that is not of this protocol, or of another version of it."""
 
@@ -208,10 +212,21 @@ def encode_line(message: Event | Response) -> str:
     """Give an event or response as one line of JSON."""
     kind = "event" if isinstance(message, Event) else "response"
     data = asdict(message)
-    if SECRETS:
-        facts = data.pop("facts", None)  # files that the operator compares with its own, word by word
-        data = {**SECRETS.hidden(data), **({"facts": facts} if facts is not None else {})}
-    return json.dumps({"protocol": PROTOCOL, "kind": kind, **data})
+    return json.dumps({"protocol": PROTOCOL, "kind": kind, **(_without_secrets(data) if SECRETS else data)})
+
+
+def _without_secrets(data: dict[str, Any]) -> dict[str, Any]:
+    """Hide secrets in what is said in words; names, and files that the operator compares, stay as they are."""
+    return {
+        key: SECRETS.hidden(value) if key in _WORDS else _within(value) if key not in _NAMES else value
+        for key, value in data.items()
+    }
+
+
+def _within(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _without_secrets(value)
+    return [_within(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def decode_line(text: str) -> Event | Response:

@@ -186,11 +186,16 @@ def test_a_branch_a_tag_or_a_commit_is_deployed_by_its_name(yard: Grounds) -> No
         # Then that commit is current, whatever the settings say
         assert (root / "current/REVISION").read_text().strip() == sha
         assert (root / "revisions.log").read_text().splitlines()[-1].startswith(f"Branch {name} (at {sha}) deployed as")
-    # And what looks like an option of git is a name that is not there
-    for name in ("nowhere", "--output=/tmp/x", "main\nBranch"):
+    # And neither a name that is not there is, nor what is none: an option of git, two lines
+    no_name = "expected a branch, tag or commit"
+    for name, code, said in (
+        ("nowhere", 1, "is no branch, tag or commit of the repository"),
+        ("--output=/tmp/x", 2, no_name),
+        ("main\nBranch", 2, no_name),
+    ):
         before = yard.current()
-        refused = yard.fab("deploy", f"--branch={name}", "--hosts", "host1", code=1)
-        assert "is no branch, tag or commit of the repository" in refused.stderr
+        refused = yard.fab("deploy", f"--branch={name}", "--hosts", "host1", code=code)
+        assert said in refused.stderr
         assert yard.current() == before
 
 

@@ -159,6 +159,14 @@ def test_values_within_other_values_are_learned() -> None:
     assert secrets.hide("blue u run") == "blue u run"
 
 
+def test_a_key_that_is_none_of_a_lock_is_no_secret_within_a_command() -> None:
+    # Given options that name fields
+    secrets = Secrets()
+    secrets.learn({"command": "bin/run --partition-key=customers --key-field orders --api-key=r3al-secret"})
+    # Then only the one that opens something is hidden
+    assert secrets.hide("customers orders r3al-secret") == f"customers orders {MASK}"
+
+
 def test_json_stays_json_whatever_the_secrets_are(known: Secrets) -> None:
     # Given secrets that look like numbers, and like JSON
     known.learn({"PIN_PASS": "1234567", "J_SECRET": '": "', "K_SECRET": "offset-of-it"})

@@ -26,6 +26,7 @@ from ops.core.installation import (
     Space,
 )  # fmt: skip
 from ops.core.lease import Fence, LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
+from ops.core.masking import Secrets
 from ops.core.protocol import (
     PROTOCOL,
     Event,
@@ -271,3 +272,27 @@ def test_a_lease_without_a_folder_is_refused() -> None:
     # Then it is none
     with pytest.raises(ProtocolError, match="without what it needs"):
         Request.decode(Request(Verb.STOP, "h1", (), fence=Fence(7, "ann")).encode())
+
+
+def test_an_answer_has_no_secret_in_its_words_and_every_name_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a secret that is also a topic's name, and stands in a log
+    secrets = Secrets()
+    secrets.learn({"PARTITION_KEY": "orders"})
+    monkeypatch.setattr("ops.core.protocol.SECRETS", secrets)
+    report = ProcessReport(
+        "karafka-0", State.DEAD, message="orders failed", log=("it was orders",), consumer={"t": "orders"}
+    )
+    sent = Response((report,), error="no orders", described={"g": ["orders"]}, progress={"orders": "orders"})
+    # When it goes over the wire
+    got = decode_line(encode_line(sent))
+    assert isinstance(got, Response)
+    # Then words are without it, and what is compared is as it was
+    assert (got.error, got.processes[0].message, got.processes[0].log) == (
+        "no ********",
+        "******** failed",
+        ("it was ********",),
+    )
+    assert (got.described, got.progress, got.processes[0].consumer) == (sent.described, sent.progress, report.consumer)
+    assert decode_line(encode_line(Event("karafka-0", "line", "orders came"))) == Event(
+        "karafka-0", "line", "******** came"
+    )

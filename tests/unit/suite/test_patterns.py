@@ -27,7 +27,13 @@ SECTION = {
 def patterns() -> Iterator[tuple[str, str, str]]:
     """Yield where each pattern of ours is, its text, and the words of its flags."""
     for path in sorted(OPS.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        named_so = {
+            one.targets[0].id: one.value
+            for one in tree.body
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)
+        }
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -37,6 +43,7 @@ def patterns() -> Iterator[tuple[str, str, str]]:
             ours = (owner == "re" and called in FUNCTIONS) or called == "pattern" or (called == "Meta" and named)
             if not ours or first is None:
                 continue
+            first = named_so.get(first.id, first) if isinstance(first, ast.Name) else first
             text = "".join(
                 part.value for part in ast.walk(first) if isinstance(part, ast.Constant) and isinstance(part.value, str)
             )
