@@ -40,6 +40,8 @@ def explained(error: msgspec.ValidationError, merged: Any, path: str, own: Mappi
         hint = (meant(keys) if match[1] == "contains unknown" else "") or FILE_HINT
     else:
         text = f"{text[:1].lower()}{text[1:]}: {value!r}".replace("`", "")
+        if isinstance(value, (bool, int, float)) and re.match("expected [a-z| ]*str", text):
+            hint = "put it in quotes"
     root = path if keys[0] in (*own, "hosts") else ROOT
     return SettingsError(
         text,

@@ -7,8 +7,10 @@ from typing import Any
 
 from ops.core.masking import MASK, SECRETS, is_secret, sounds_secret
 
-_VARIABLE = re.compile(  # within a line, as units and programs have it: `Environment="A=b"`, `environment=A="b",C="d"`
-    r"(?<![A-Za-z0-9_])(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"',][^\",]*)"
+# Within a line, as units and programs have it: `Environment="A=b c"`; `environment=A="b",C="d"`, `Environment=A=b`
+_IN_QUOTES = re.compile(r"(?<=[\"'])(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>(?:[^\"'\\]|\\.)*)")
+_VARIABLE = re.compile(
+    r"(?<![A-Za-z0-9_\"'])(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"']\S*)"
 )
 
 
@@ -30,7 +32,7 @@ def masked_line(line: str) -> str:
     key, equals, value = line.partition("=")
     if equals and (key.isupper() or key.islower()) and is_secret(key.strip(), value.strip(" \"'")):
         return f"{key}={MASK}"
-    return SECRETS.hide(_VARIABLE.sub(_without, line))
+    return SECRETS.hide(_VARIABLE.sub(_without, _IN_QUOTES.sub(_without, line)))
 
 
 def _without(match: re.Match[str]) -> str:

@@ -106,7 +106,7 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
     """Learn what no answer, event or record may have in it: the request's own secrets, and those of the env files."""
 
     def say(text: str) -> None:
-        if request.verb not in ASKING:
+        if request.verb in (Verb.START, Verb.RESTART, Verb.MIGRATE):
             emit(Event("", "warning", text))
 
     for spec in request.processes:

@@ -14,6 +14,7 @@ from ops.core import retention
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.linked import REVISION
+from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, linking, nameless, sources, streaming
@@ -154,7 +155,7 @@ class _Step:
                 args = (env, call.timeout_seconds, self._tell, self._run, call.oldest)
                 how = building.build(self._release, call.build or (), *args)
         except OpsError as error:
-            releases.spoil(call.release, error.what.splitlines()[0])
+            releases.spoil(call.release, SECRETS.hide(error.what.splitlines()[0]))
             raise
         releases.complete(call.release)
         return _done(how)

@@ -7,6 +7,7 @@ import sys
 from invoke.context import Context
 
 from ops.core.guarded import print_json
+from ops.core.plain import cell
 from ops.shell.door import command
 
 Text = str | None
@@ -54,5 +55,5 @@ def setup(
         print_json({"stage": settings.stage, "hosts": found})
     else:
         for each in outcomes:
-            print(f"{each.host}: {'failed' if each.error else each.message}")
+            print(f"{each.host}: {'failed' if each.error else cell(each.message)}")
     return code

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from ops.core.plain import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +29,7 @@ def print_changes(settings: Settings, states: Sequence[HostState], *, in_full: b
     from ops.fleet.tasks.showing import print_json
     from ops.render.diff import print_diff
 
+    _learn_secrets(states)
     if as_json:
         hosts = []
         for one in states:
@@ -45,6 +49,17 @@ def print_changes(settings: Settings, states: Sequence[HostState], *, in_full: b
             print(f"  {change.summary}")
             if in_full:
                 print_diff(change.diff(masked_line), sys.stdout)
+
+
+def _learn_secrets(states: Iterable[HostState]) -> None:
+    """Learn what env files have, there and here: a line of a diff does not tell whose value it goes on."""
+    from ops.core import envfile
+    from ops.core.masking import SECRETS
+
+    for change in (change for state in states for change in state.changes if change.path.endswith(".env")):
+        for file in (change.before, change.after):
+            with suppress(envfile.EnvFileError):
+                SECRETS.learn(envfile.parse(file.text) if file is not None else None)
 
 
 def print_answers(settings: Settings, found: Sequence[Outcome], word: str, *, as_json: bool) -> None:
@@ -70,7 +85,7 @@ def print_answers(settings: Settings, found: Sequence[Outcome], word: str, *, as
 
 def _print_answer(host: str, answer: InstallAnswer) -> None:
     for line in (*answer.done, *answer.notes):
-        print(f"  {line}")
+        print(f"  {cell(line)}")
     if answer.restart:
         print(f"  {', '.join(answer.restart)} still run by what was there before")
         print(f"    fab karafka.restart --hosts {host} --processes {','.join(answer.restart)}")

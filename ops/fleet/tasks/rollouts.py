@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.plain import cell
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def unlock(context: Context, reason: str = "", yes: bool = False, json: bool = F
             number = lease.number
             lease = keeper.break_open(reason or "its number was too low", seen.number).lease
             what = f"{settings.stage}: {seen.host} has seen number {seen.number}, the lease was at {number}"
-            print(f"{what}; the next one is above both", file=sys.stderr)
+            print(f"{cell(what)}; the next one is above both", file=sys.stderr)
     else:
-        print(f"{settings.stage}: {held_text(lease)}", file=sys.stderr)
+        print(f"{settings.stage}: {cell(held_text(lease))}", file=sys.stderr)
         if not yes and not may_ask():
             raise UsageError(
                 "there is no terminal to ask on", where="karafka.unlock", hint="look first, then add --yes"
