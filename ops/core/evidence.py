@@ -56,6 +56,7 @@ class SlotEvidence:
     warm : whether a warm replacement took it over.
     killed : whether the old process did not end as it was asked to, and was killed.
     release : that it runs now.
+    superfluous : it was stopped as the settings have no such slot; no part of any batch.
     message : what was done in words.
     """
 
@@ -69,12 +70,18 @@ class SlotEvidence:
     release: str = ""
     message: str = ""
     killed: bool = False
+    superfluous: bool = False
     phases: tuple[Phase, ...] = ()
 
     @property
     def name(self) -> str:
         """Host and process."""
         return f"{self.host} {self.process}"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it runs what the rollout has brought."""
+        return self.ok and not self.superfluous
 
     def seconds_of(self, *kinds: PhaseKind) -> float | None:
         """Give how long phases took together; None if there was none of them."""
@@ -192,7 +199,7 @@ class Evidence:
             "seconds": round(self.seconds, 3),
             "outcome": str(self.outcome),
             "exit_code": self.exit_code,
-            "slots": len(self.slots),
+            "slots": sum(not slot.superfluous for slot in self.slots),
             "slots_done": sum(slot.ok for slot in attempted),
             "warm": sum(slot.warm for slot in attempted),
             "killed": sum(slot.killed for slot in attempted),

@@ -69,10 +69,15 @@ class Chronicle:
         """Seconds since the rollout began."""
         return self._clock() - self._began
 
-    def expect(self, host: str, processes: Sequence[ProcessReport]) -> None:
-        """Note how a host's processes are before they are touched; those whose turn never comes are told by it."""
+    def expect(self, host: str, processes: Sequence[ProcessReport], *, superfluous: bool = False) -> None:
+        """Note how a host's processes are before they are touched; those whose turn never comes are told by it.
+
+        Parameters
+        ----------
+        superfluous : they are stopped, as the settings have no such slots.
+        """
         for one in processes:
-            slot = SlotEvidence(host, one.name, old_pid=one.pid, release=one.release)
+            slot = SlotEvidence(host, one.name, old_pid=one.pid, release=one.release, superfluous=superfluous)
             self._slots[host, one.name] = _Slot(slot)
 
     def event(self, host: str, event: Event) -> None:
@@ -135,7 +140,7 @@ class Chronicle:
     def evidence(self, outcome: Outcome, exit_code: int) -> Evidence:
         """Put all of it together."""
         end = self.now
-        releases = sorted({slot.evidence.release for slot in self._slots.values() if slot.evidence.ok} - {""})
+        releases = sorted({slot.evidence.release for slot in self._slots.values() if slot.evidence.counts} - {""})
         return replace(
             self._head,
             seconds=end,

@@ -11,6 +11,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.gate import Terms, down, generations
 from ops.core.settings import Settings
+from ops.core.slot import Slot
 from ops.core.verdict import FINAL, Cause, Judgement, Verdict, judged
 from ops.fleet.evidence import Chronicle
 from ops.fleet.observer import Observer
@@ -36,7 +37,7 @@ class Gates:
     read : asks the release that is to be started what it reads; None where it cannot be asked.
     chronicle : is told what is seen.
     say : is told what passes, in words.
-    scale_down : whether slots that the settings do not have any more are stopped.
+    covers : whether a slot that the settings do not have (any more) is stopped.
     force : the reason to go on against the preflight; empty for none.
     """
 
@@ -49,7 +50,7 @@ class Gates:
         chronicle: Chronicle,
         say: Callable[[str], None],
         *,
-        scale_down: bool = False,
+        covers: Callable[[Slot], bool],
         force: str = "",
     ) -> None:
         self._settings = settings
@@ -58,7 +59,7 @@ class Gates:
         self._read = read
         self._chronicle = chronicle
         self._say = say
-        self._scale_down = scale_down
+        self._covers = covers
         self._force = force
         self._call = RollCall(settings)
         self._terms = Terms(())
@@ -90,7 +91,16 @@ class Gates:
         if self._terms.groups:
             plan = self._ask_whether_fit(plan)
         self._last = len(plan.batches)
-        return replace(plan, superfluous=self._call.superfluous(plan) if self._scale_down else ())
+        superfluous = self._call.superfluous(plan, self._covers)
+        for action in superfluous:
+            names, host = {spec.name for spec in action.request.processes}, action.target.name
+            going = [one for one in self._call.beside(host) if one.name in names]
+            self._chronicle.expect(host, going, superfluous=True)
+        for one in self._call.left_alone(plan):
+            text = f"{one.name} runs, and the settings have no such slot: left alone, it is not of what was chosen"
+            self._say(f"{text}; fab karafka.restart --hosts {one.host} ends it")
+            self._chronicle.note(text)
+        return replace(plan, superfluous=superfluous)
 
     def after(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Wait after a batch until the groups work with the new processes.

@@ -31,6 +31,10 @@ class Selection:
             Slot.parse(name)
         return cls(_names(hosts, "--hosts"), _names(roles, "--roles"), names)
 
+    def covers(self, slot: Slot) -> bool:
+        """Whether a slot that the settings do not have is meant, too: nobody can name it, but its role."""
+        return self.processes is None and (self.roles is None or slot.role in self.roles)
+
 
 @dataclass(frozen=True)
 class Place:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from ops.core.protocol import Verb
 from ops.fleet.plan import HostAction, Plan
 
 
-def lines(plan: Plan) -> list[str]:
-    """Give the plan as lines for people."""
+def lines(plan: Plan, unasked: Sequence[str] = ()) -> list[str]:
+    """Give the plan as lines for people.
+
+    Parameters
+    ----------
+    unasked : hosts that did not answer what else they run.
+    """
     several = len(plan.batches) > 1
     found = [f"{plan.verb}, stage {plan.stage}: nothing is done, this is the plan"]
+    if plan.superfluous:
+        found.append("first the stop of what the settings have no slot for")
+        found += [f"  {action.target.name} ({_place(action)}): {_order(action)}" for action in plan.superfluous]
+    found += [f"{name} did not answer: what it runs beside its slots is not known" for name in unasked]
     for number, batch in enumerate(plan.batches, start=1):
         if several:
             found.append(f"batch {number} of {len(plan.batches)}")
@@ -23,17 +33,19 @@ def lines(plan: Plan) -> list[str]:
         failures = f"more than {plan.max_failures} hosts have" if plan.max_failures else "a host has"
         found.append(f"no batch begins once {failures} failed")
     if plan.verb is Verb.RESTART:
-        found.append("the preflight may add to it: the stop of superfluous slots, a rebalance for topics that change")
+        found.append("the preflight may add to it: a rebalance for topics that change")
     return found
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def as_json(plan: Plan, unasked: Sequence[str] = ()) -> dict[str, Any]:
     """Give the plan as JSON data."""
     return {
         "stage": plan.stage,
         "verb": str(plan.verb),
         "max_failures": plan.max_failures,
         "pool": plan.pool,
+        "superfluous": [_action(action) for action in plan.superfluous],
+        "unasked": list(unasked),
         "batches": [[_action(action) for action in batch] for batch in plan.batches],
     }
 

@@ -30,9 +30,8 @@ class Recorder:
         self._watcher.event(host, event)
 
     def finished(self, outcome: report.Outcome) -> None:
-        """Write down what came of a host; the slots that are superfluous are no part of the rollout."""
-        if outcome.batch:
-            self._chronicle.finished(outcome.host, outcome.batch, outcome.processes)
+        """Write down what came of a host; the slots that are superfluous, batch 0, are no part of a batch."""
+        self._chronicle.finished(outcome.host, outcome.batch, outcome.processes)
         self._watcher.finished(outcome)
 
     def interrupted(self, hosts: tuple[str, ...]) -> None:

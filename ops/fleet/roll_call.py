@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ops.core.handover import CAPABLE, HANDOVER
@@ -63,18 +63,33 @@ class RollCall:
         missing = (one for one in self._first.values() if one.state not in ALIVE)
         return tuple(one.instance_id for one in missing if one.instance_id is not None)
 
-    def superfluous(self, plan: Plan) -> tuple[HostAction, ...]:
-        """Plan the stop of what runs in slots that the settings do not have any more, on the plan's hosts."""
+    def beside(self, host: str) -> tuple[ProcessReport, ...]:
+        """Give what lived on a host in slots that the settings do not have."""
+        outcomes = self._report.outcomes if self._report else ()
+        return tuple(one for outcome in outcomes if outcome.host == host for one in outcome.others)
+
+    def superfluous(self, plan: Plan, covers: Callable[[Slot], bool]) -> tuple[HostAction, ...]:
+        """Plan the stop of what runs in slots that the settings do not have any more, on the plan's hosts.
+
+        Parameters
+        ----------
+        covers : whether the command is for such a slot.
+        """
         fence = plan.actions[0].request.fence
         found = []
         for name in dict.fromkeys(action.target.name for action in plan.actions):
-            slots = [_slot(one) for one in self._others if one.startswith(f"{name} ")]
+            slots = [slot for one in self._others if one.startswith(f"{name} ") and covers(slot := _slot(one))]
             if slots:
                 action = stop_of(self._settings, self._hosts[name], slots)
                 found.append(replace(action, request=replace(action.request, fence=fence)))
         stopped = {f"{action.target.name} {spec.name}" for action in found for spec in action.request.processes}
         self._leaving = tuple(one for one in self._others.values() if one.name in stopped)
         return tuple(found)
+
+    def left_alone(self, plan: Plan) -> list[Process]:
+        """Give what runs beside the settings on the plan's hosts, and is not stopped."""
+        hosts, going = {action.target.name for action in plan.actions}, {one.name for one in self._leaving}
+        return [one for one in self._others.values() if one.host in hosts and one.name not in going]
 
     def leaving(self) -> dict[str, list[Process]]:
         """Give the superfluous static members by group."""

@@ -44,9 +44,15 @@ def totals(evidence: Evidence) -> list[tuple[str, str]]:
     facts.append(("rebalances", _rebalances(evidence.groups)))
     attempted = [slot for slot in evidence.slots if slot.batch]
     warm = sum(slot.warm for slot in attempted)
-    text = f"{sum(slot.ok for slot in attempted)} of {len(evidence.slots)}"
+    own = [slot for slot in evidence.slots if not slot.superfluous]
+    text = f"{sum(slot.ok for slot in attempted)} of {len(own)}"
+    gone = sum(slot.ok and bool(slot.message) for slot in evidence.slots if slot.superfluous)
     killed = sum(slot.killed for slot in attempted)
-    more = [f"{count} {word}" for count, word in ((warm, "warm"), (killed, "killed")) if count]
+    more = [
+        f"{count} {word}"
+        for count, word in ((warm, "warm"), (killed, "killed"), (gone, "stopped that the settings do not have"))
+        if count
+    ]
     facts.append(("slots", ", ".join((text, *more))))
     if evidence.groups:
         facts.append(("lag before, peak, after", ", ".join(_lags(evidence.groups))))
@@ -156,13 +162,16 @@ def _lags(groups: Sequence[GroupEvidence]) -> list[str]:
 
 
 def _slot_cells(slot: SlotEvidence) -> tuple[str, ...]:
+    result = "ok" if slot.ok else f"failed: {slot.message.splitlines()[0] if slot.message else ''}"
+    if slot.superfluous and slot.message:
+        took, how = seconds_of(slot.seconds_of(PhaseKind.STOPPING)), "KILL" if slot.killed else "stop"
+        return (slot.name, "-", how, "-", took, "-", str(slot.old_pid or "-"), result)
     if not slot.batch:
         return (slot.name, "-", "-", "-", "-", "-", str(slot.old_pid or "-"), "not attempted")
     stop = slot.seconds_of(PhaseKind.STOPPING, PhaseKind.DRAINING)
     takeover = slot.seconds_of(PhaseKind.STARTING, PhaseKind.TAKING_OVER)
     pids = f"{slot.old_pid or '-'} -> {slot.new_pid}" if slot.new_pid else str(slot.old_pid or "-")
     how = ("warm, KILL" if slot.killed else "warm") if slot.warm else ("KILL, start" if slot.killed else "stop, start")
-    result = "ok" if slot.ok else f"failed: {slot.message.splitlines()[0] if slot.message else ''}"
     standby = seconds_of(slot.seconds_of(PhaseKind.PREPARING))
     return (slot.name, str(slot.batch), how, standby, seconds_of(stop), seconds_of(takeover), pids, result)
 

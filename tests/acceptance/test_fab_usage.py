@@ -84,11 +84,13 @@ def test_help_of_a_task_names_its_options(project: Path) -> None:
     assert "-h," not in text
 
 
-def test_a_dry_run_shows_the_plan_and_reaches_nobody(project: Path) -> None:
+def test_a_dry_run_shows_the_plan_and_needs_nobody(project: Path) -> None:
     # When a restart is only planned (nothing listens on port 1)
     done = fab(project, "karafka.restart", "--dry-run")
     # Then hosts and order are there
-    assert done.stdout.index("web1 (127.0.0.1:1): karafka-0") < done.stdout.index("web2")
+    assert done.stdout.index("web1 (127.0.0.1:1): karafka-0") < done.stdout.index("web2 (")
+    # And who could not be asked what else it runs
+    assert "web1 did not answer: what it runs beside its slots is not known" in done.stdout
     # And as JSON too
     data = json.loads(fab(project, "karafka.restart", "--dry-run", "--json").stdout)
     assert [[action["host"] for action in batch] for batch in data["batches"]] == [["web1"], ["web2"]]

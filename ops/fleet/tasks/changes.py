@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ops.core.evidence import Evidence
     from ops.core.settings import Settings
+    from ops.core.slot import Slot
     from ops.fleet.lease import Held
     from ops.fleet.lease_host import LeaseHost
     from ops.fleet.plan import Plan
@@ -54,6 +55,7 @@ def restart(context: Context, options: Options, lock_wait: int = 0, force: bool 
 def _change(context: Context, verb: str, options: Options, lock_wait: int, *, reason: str = "", force: str = "") -> int:
     """Plan a verb, carry it out under the lease, show what came of it; gives the exit code."""
     from ops.core.protocol import Verb
+    from ops.fleet.inventory import Selection
     from ops.fleet.lease_host import lease_host
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.leasing import check_wait, hold
@@ -65,13 +67,15 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     check_wait(lock_wait)
     settings = load_settings(context)
     plan = make_plan(settings, load_places(context, settings, *options.selection), Verb(verb))
+    covers = Selection.parse(*options.selection).covers
     if options.dry_run:
-        print_plan(plan, as_json=options.json)
+        with make_staying_transport(context, settings) as transport:
+            plan, unasked = _foreseen(settings, plan, transport, covers)
+        print_plan(plan, as_json=options.json, unasked=unasked)
         return 0
     marks = Marks(sys.stderr, sections=not options.json)
     progress = MarkedProgress(sys.stderr, marks)
     narrator = Narrator(progress, talkative=True, in_full=options.json)
-    whole = options.selection[1:] == (None, None)  # all slots of the hosts chosen: also those that are there no more
     evidence = None
     with (
         make_staying_transport(context, settings) as transport,
@@ -81,10 +85,12 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
         plan = plan.under(lease.fence)
         if plan.verb is Verb.RESTART:
             say = progress.say
-            report, evidence = restart_under(lease, settings, plan, transport, narrator, say, whole=whole, force=force)
+            report, evidence = restart_under(
+                lease, settings, plan, transport, narrator, say, covers=covers, force=force
+            )
             store(evidence, lease_host(settings, transport), progress.trouble)
         else:
-            report = _start_or_stop(settings, plan, transport, narrator, lease, whole=whole)
+            report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
     if options.json:
         print_json({**report.as_json(), **({"evidence": evidence.as_json()} if evidence else {})})
     else:
@@ -96,20 +102,48 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
     return int(report.exit_code)
 
 
+def _foreseen(
+    settings: Settings, plan: Plan, transport: Transport, covers: Callable[[Slot], bool]
+) -> tuple[Plan, tuple[str, ...]]:
+    """Add to a plan what a look at its hosts shows: the stop of superfluous slots; and give who cannot be looked at."""
+    from dataclasses import replace
+
+    from ops.core.protocol import Verb
+    from ops.fleet.report import Kind
+    from ops.fleet.roll_call import RollCall
+
+    if plan.verb is Verb.START:
+        return plan, ()
+    chosen = {action.target.name for action in plan.actions}
+    whole = everybody(settings)
+    some = tuple(tuple(one for one in batch if one.target.name in chosen) for batch in whole.batches)
+    report = _looker(replace(whole, batches=some), transport)()
+    call = RollCall(settings)
+    call.first(report, plan)
+    unasked = tuple(one.host for one in report.outcomes if one.kind is not Kind.ANSWERED)
+    return replace(plan, superfluous=call.superfluous(plan, covers)), unasked
+
+
 def _start_or_stop(
-    settings: Settings, plan: Plan, transport: Transport, narrator: Watcher, lease: Held, *, whole: bool
+    settings: Settings,
+    plan: Plan,
+    transport: Transport,
+    narrator: Watcher,
+    lease: Held,
+    *,
+    covers: Callable[[Slot], bool],
 ) -> Report:
-    """Start or stop; a stop of whole hosts is also for slots that the settings do not have any more."""
+    """Start or stop; a stop is also for slots that the settings do not have any more."""
     from dataclasses import replace
 
     from ops.core.protocol import Verb
     from ops.fleet.roll_call import RollCall
     from ops.fleet.rollout import carry_out
 
-    if plan.verb is Verb.STOP and whole:
+    if plan.verb is Verb.STOP:
         call = RollCall(settings)
         call.first(_looker(everybody(settings), transport)(), plan)
-        plan = replace(plan, superfluous=call.superfluous(plan))
+        plan = replace(plan, superfluous=call.superfluous(plan, covers))
     return carry_out(plan, transport, narrator, permit=lease.check)
 
 
@@ -121,10 +155,15 @@ def restart_under(
     narrator: Watcher,
     say: Callable[[str], None],
     *,
-    whole: bool,
+    covers: Callable[[Slot], bool],
     force: str,
 ) -> tuple[Report, Evidence]:
-    """Restart between gates that look at the whole stage, whatever is selected, and gather the evidence."""
+    """Restart between gates that look at the whole stage, whatever is selected, and gather the evidence.
+
+    Parameters
+    ----------
+    covers : whether a slot that the settings do not have (any more) is stopped.
+    """
     from functools import partial
 
     from ops.fleet.gates import Gates
@@ -142,7 +181,7 @@ def restart_under(
         partial(ReleaseTopics.ask, transport) if settings.app is not None else None,
         chronicle,
         say,
-        scale_down=whole,
+        covers=covers,
         force=force,
     )
     report = carry_out(plan, transport, Recorder(narrator, chronicle), gates, lease.check)

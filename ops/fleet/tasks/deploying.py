@@ -212,6 +212,7 @@ def _restart(fleet: Fleet, lease: Held) -> Restart:
     from ops.core.telling import Said
     from ops.fleet.deploy.fleet import Teller
     from ops.fleet.deploy.outcome import Restarted
+    from ops.fleet.inventory import Selection
     from ops.fleet.lease_host import lease_host
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.changes import restart_under, store
@@ -222,7 +223,7 @@ def _restart(fleet: Fleet, lease: Held) -> Restart:
         plan = make_plan(settings, fleet.only(hosts).places, Verb.RESTART).under(lease.fence)
         report, evidence = restart_under(
             lease, settings, plan, transport, Teller(narrator), lambda text: narrator.tell(Said(text)),
-            whole=True, force=force,
+            covers=Selection().covers, force=force,
         )  # fmt: skip
         store(evidence, lease_host(settings, transport), lambda text: narrator.tell(Said(text, failed=True)))
         return Restarted(report, evidence.as_json(), evidence.name)

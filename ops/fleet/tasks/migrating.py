@@ -41,6 +41,7 @@ def migrate(
     from ops.core.errors import UsageError
     from ops.core.keeping import KINDS
     from ops.core.protocol import Verb
+    from ops.fleet.inventory import Selection
     from ops.fleet.lease_host import lease_host
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.changes import print_evidence, restart_under, store
@@ -74,7 +75,8 @@ def migrate(
             return code
         narrate = Narrator(progress, talkative=True, in_full=json)
         plan = plan.under(lease.fence)
-        report, evidence = restart_under(lease, settings, plan, transport, narrate, progress.say, whole=False, force="")
+        own = Selection(processes=()).covers  # what the settings have no slot for stays as it is
+        report, evidence = restart_under(lease, settings, plan, transport, narrate, progress.say, covers=own, force="")
         store(evidence, lease_host(settings, transport), progress.trouble)
         retired = _retire(settings, states, report, transport, lease)
     if json:

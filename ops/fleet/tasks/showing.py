@@ -9,6 +9,8 @@ from ops.core.guarded import print_json
 __all__ = ["Narrator", "Silent", "outcomes", "print_json", "print_plan", "rows", "settled_rows", "survey_rows"]
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ops.core.protocol import Event
     from ops.core.sight import Row
     from ops.core.survey import Survey
@@ -102,8 +104,13 @@ def outcomes(report: Report) -> list[tuple[str, str, str]]:
     return [(one.host, each.name, each.message or str(each.state)) for one in report.outcomes for each in one.processes]
 
 
-def print_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print what a command would do."""
+def print_plan(plan: Plan, *, as_json: bool, unasked: Sequence[str] = ()) -> None:
+    """Print what a command would do.
+
+    Parameters
+    ----------
+    unasked : hosts that were asked what else they run, and did not answer.
+    """
     from ops.fleet import preview
 
-    print_json(preview.as_json(plan)) if as_json else print("\n".join(preview.lines(plan)))
+    print_json(preview.as_json(plan, unasked)) if as_json else print("\n".join(preview.lines(plan, unasked)))

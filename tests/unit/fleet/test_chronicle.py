@@ -53,6 +53,26 @@ def test_a_warm_handover_is_told_by_the_agents_own_timings(time: Time) -> None:
     assert [phase.start for phase in slot.phases] == pytest.approx([1.18, 1.58, 1.61])
 
 
+def test_what_the_settings_have_no_slot_for_is_told_by_itself(time: Time) -> None:
+    # Given a rollout of two slots that stops a third one first, and a fourth that it did not come to
+    own = [ProcessReport(f"karafka-{index}", State.RUNNING, 1 + index, release="A") for index in range(2)]
+    more = [ProcessReport(f"karafka-{index}", State.RUNNING, 9, release="0") for index in (2, 3)]
+    time.chronicle.expect("web1", own)
+    time.chronicle.expect("web1", more, superfluous=True)
+    for at, step in ((1.0, "asked to stop"), (2.0, "stopped")):
+        time.says(at, step, process="karafka-2")
+    gone = ProcessReport("karafka-2", State.STOPPED, message="ended after 1.0 s")
+    time.chronicle.finished("web1", 0, [gone])
+    time.chronicle.finished("web1", 1, [report(), report(3, "karafka-1")])
+    # Then all slots of the rollout are done, and the stopped one is told beside them
+    evidence = time.end()
+    assert (evidence.summary()["slots"], evidence.summary()["slots_done"], evidence.release) == (2, 2, "B")
+    assert ("slots", "2 of 2, 1 stopped that the settings do not have") in totals(evidence)
+    rows = grids(evidence)[0][1]
+    assert rows[2] == ("web1 karafka-2", "-", "stop", "-", "1.00 s", "-", "9", "ok")
+    assert rows[3][-1] == "not attempted"
+
+
 def test_a_process_that_had_to_be_killed_is_told_so(time: Time) -> None:
     # Given a slot whose old process did not drain, and one that did
     for at, step in ((1.0, "spawned"), (1.5, "standby"), (31.5, "killed"), (31.6, "handing over"), (32.0, "ready")):

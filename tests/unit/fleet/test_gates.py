@@ -121,7 +121,7 @@ class Stage:
             partial(ReleaseTopics.ask, self.transport),
             chronicle,
             self.said.append,
-            scale_down=scale_down,
+            covers=lambda _: scale_down,
             force=force,
         )
         plan = make_plan(settings, select(settings, Selection.parse(chosen)), Verb.RESTART)
@@ -342,6 +342,10 @@ def test_slots_of_hosts_that_are_not_chosen_are_left_alone() -> None:
         stage.restart(chosen, scale_down=scale_down)
         # Then it goes on, and no gate takes it for a stranger
         assert (("web2", Verb.STOP)) not in stage.orders
+        # And where its host is chosen it is named, with what ends it
+        left = [text for text in stage.said if "web2 karafka-1 runs" in text and "left alone" in text]
+        assert len(left) == (chosen is None)
+        assert all(text.endswith("fab karafka.restart --hosts web2 ends it") for text in left)
         terms = stage.asked[-1][1].terms
         assert terms is not None
         assert "web2 karafka-1" in {one.name for one in terms.processes}

@@ -9,6 +9,7 @@ import pytest
 from ops.core.errors import UsageError
 from ops.core.section import load
 from ops.core.settings import Settings
+from ops.core.slot import Slot
 from ops.fleet.inventory import Selection, select
 
 
@@ -88,3 +89,12 @@ def test_workers_are_slots_of_their_own_beside_the_processes() -> None:
     assert found["web2"] == ["karafka-0", "karafka-1", "worker-0", "worker-1", "big-0", "big-worker-0"]
     (place,) = select(made, Selection.parse(hosts="web2", roles="worker"))
     assert [str(slot) for slot in place.slots] == ["worker-0", "worker-1"]
+
+
+def test_slots_that_the_settings_lost_are_meant_by_their_role_and_with_whole_hosts() -> None:
+    # Given slots that the settings do not have any more
+    small, big = Slot("small", 3), Slot("big", 3)
+    # Then a command for whole hosts means them, one for a role those of that role, one for processes none
+    assert [Selection.parse(hosts="web1").covers(one) for one in (small, big)] == [True, True]
+    assert [Selection.parse(roles="big").covers(one) for one in (small, big)] == [False, True]
+    assert [Selection.parse(processes="big-0").covers(one) for one in (small, big)] == [False, False]

@@ -12,9 +12,10 @@ from ops.core.errors import SettingsError
 from ops.core.protocol import Request, Verb
 from ops.core.section import load
 from ops.core.settings import Settings
+from ops.core.slot import Slot
 from ops.fleet import preview
 from ops.fleet.inventory import Selection, select
-from ops.fleet.plan import Plan, make_plan, process_specs
+from ops.fleet.plan import Plan, make_plan, process_specs, stop_of
 
 HOSTS = [
     {"host": "web1", "address": "10.0.0.1", "port": 2222, "user": "app", "env": {"REGION": "eu"}},
@@ -203,3 +204,21 @@ def test_a_worker_runs_the_workers_command_with_files_and_instance_id_of_its_own
 def test_workers_without_a_command_are_a_mistake_in_the_settings() -> None:
     with pytest.raises(SettingsError, match="worker_command: expected the command of a worker"):
         settings(workers=1)
+
+
+def test_a_plan_names_what_is_stopped_first_and_whom_nobody_could_ask() -> None:
+    # Given a restart before which a slot is stopped that the settings do not have, and a host that did not answer
+    made = settings()
+    restart = replace(plan(Verb.RESTART), superfluous=(stop_of(made, made.hosts[0], [Slot("big", 1)]),))
+    text, data = preview.lines(restart, ["web2"]), preview.as_json(restart, ["web2"])
+    # Then both are in the plan, before its batches
+    at = text.index("first the stop of what the settings have no slot for")
+    assert text[at + 1] == "  web1 (app@10.0.0.1:2222): big-1"
+    assert text[at + 2] == "web2 did not answer: what it runs beside its slots is not known"
+    assert text.index("batch 1 of 2") > at
+    (action,) = data["superfluous"]
+    assert (action["host"], [one["name"] for one in action["processes"]], data["unasked"]) == (
+        "web1",
+        ["big-1"],
+        ["web2"],
+    )
