@@ -186,6 +186,9 @@ def examine_processes(survey: Survey, answered: Iterable[str]) -> tuple[Finding,
             text = f"{row.report.name} is {word}" + (f": {row.report.message}" if row.report.message else "")
             mend = f"fab karafka.start --hosts {row.host} --processes {row.report.name}"
             found.append(Finding(row.host, "process", text, mend))
+        if row.report.unstartable and row.host in known:
+            text = f"{row.report.name} could not be started again: {row.report.unstartable}"
+            found.append(Finding(row.host, "command", text, "mend `command` in fabric.yaml, or deploy"))
     for remark in survey.observation.remarks:
         text = remark.text.removeprefix(f"{remark.host} ") if remark.host else remark.text
         found.append(Finding(remark.host, "zombie", text, _mend(remark.zombie, remark.host, remark.process)))

@@ -151,6 +151,7 @@ class ProcessReport:
     consumer_age_seconds : since it was written, by the host's boot clock; None where it does not say.
     frozen : stopped by a signal (SIGSTOP) or a debugger.
     ports : remote ports of the TCP connections of a foreign command and its children; None where nobody knows.
+    unstartable : of a status, why its command could not be started now; empty where nothing speaks against it.
     ended_seconds : since its last end, of one that is not there; None where nobody knows.
     timings : what the steps took, in seconds: `stop` and `start`, or for a warm handover `standby` (until it was warm),
         `drain` (until the old one gave the slot up) and `takeover` (until the new one worked).
@@ -173,6 +174,7 @@ class ProcessReport:
     frozen: bool = False
     ports: tuple[int, ...] | None = None
     ended_seconds: float | None = None
+    unstartable: str = ""
     timings: dict[str, float] = field(default_factory=dict)
 
 

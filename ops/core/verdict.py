@@ -36,6 +36,7 @@ class Cause(StrEnum):
     WEDGED = "not advancing"
     LAG = "lag"
     SESSION = "session timeout too short"
+    COMMAND = "command cannot be started"
     UNREACHABLE = "cluster unreachable"
 
 

@@ -12,7 +12,7 @@ from ops.core.errors import OpsError
 from ops.core.gate import Terms, down, generations
 from ops.core.settings import Settings
 from ops.core.slot import Slot
-from ops.core.verdict import FINAL, Cause, Judgement, Verdict, judged
+from ops.core.verdict import FINAL, Cause, Judgement, Reason, Verdict, judged
 from ops.fleet.evidence import Chronicle
 from ops.fleet.observer import Observer
 from ops.fleet.plan import Plan
@@ -84,6 +84,7 @@ class Gates:
             names = {spec.name for spec in action.request.processes}
             host = action.target.name
             self._chronicle.expect(host, [one for one in self._call.reports(host) if one.name in names])
+        self._require_startable(plan)
         processes = self._call.present()
         limit, absent = self._settings.rollout.max_lag, self._call.absent()
         self._terms = Terms(processes, max_lag=limit, absent=absent)
@@ -101,6 +102,22 @@ class Gates:
             self._say(f"{text}; fab karafka.restart --hosts {one.host} ends it")
             self._chronicle.note(text)
         return replace(plan, superfluous=superfluous)
+
+    def _require_startable(self, plan: Plan) -> None:
+        """See that every process of the plan could be started, on all its hosts, before the first one is stopped.
+
+        Raises
+        ------
+        GateRefusedError : one could not.
+        """
+        reasons = [
+            Reason(Cause.COMMAND, "", f"{action.target.name} {one.name}: {one.unstartable}", one.name)
+            for action in plan.actions
+            for one in self._call.reports(action.target.name)
+            if one.unstartable and one.name in {spec.name for spec in action.request.processes}
+        ]
+        if reasons:
+            self._conclude("the preflight", judged(reasons, frozenset(), 0.0, waiting=False))
 
     def after(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Wait after a batch until the groups work with the new processes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from ops.core.errors import LockHeldError, OpsError
 from ops.core.masking import SECRETS
 from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
 from ops.node import inspection, superfluous
-from ops.node.managers import manager_of
+from ops.node.managers import Manager, manager_of
 from ops.node.turn import Permit, unbound
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Pe
         return Response((), deployed=deploy(request, request.deploy, emit, payload, permit))
     manager = manager_of(request.keeping, emit, lines=request.lines, permit=permit)
     if request.verb is Verb.STATUS:
-        reports, others = manager.statuses(request.processes), superfluous.reports(request, manager)
+        reports, others = _statuses(request, manager), superfluous.reports(request, manager)
         foreign = any(one.consumer is None for one in (*reports, *others))
         addresses = _addresses() if foreign else ()
         return Response(reports, others=others, current=inspection.current_release(request), addresses=addresses)
@@ -117,6 +118,15 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
     if request.deploy is not None:
         SECRETS.learn((request.deploy.env, request.deploy.source, request.deploy.build))
     SECRETS.spare((request.host, *(spec.name for spec in request.processes)))
+
+
+def _statuses(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:
+    """Report how the processes are, and whether they could be started."""
+    from ops.node.startable import trouble
+
+    kind = request.keeping.kind
+    reports = manager.statuses(request.processes)
+    return tuple(replace(one, unstartable=trouble(spec, kind)) for one, spec in zip(reports, request.processes))
 
 
 def _addresses() -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from ops.node import inspection
 from ops.node.keeper import keeper_of
 from ops.node.managers import Manager, manager_of
 from ops.node.record import SlotRecord
+from ops.node.startable import trouble
 from ops.node.turn import Permit
 
 
@@ -49,6 +50,10 @@ class Migration:
             return replace(report, ok=False, state=State.UNKNOWN, message=f"nothing was done: {what}")
         if kind == self._kept.kind:
             return replace(self._manager(kind, self._permit).status(spec), message=f"{kind} keeps it already")
+        reason = trouble(spec, self._kept.kind)
+        if reason:
+            new = self._manager(self._kept.kind, self._permit)
+            return replace(new.status(spec), ok=False, message=f"{reason}; nothing was done")
         old = self._manager(kind, self._permit)
         began = time.monotonic()
         stopped = old.stop(spec)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ops.core import deaths
+from ops.core import deaths, keeping
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity
@@ -15,7 +15,7 @@ from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.core.records import replace
 from ops.core.states import State
-from ops.node import ending, inspection, logtail, procfs, replacement
+from ops.node import ending, inspection, logtail, procfs, replacement, startable
 from ops.node.ending import Ending
 from ops.node.inspection import Finding
 from ops.node.launch import Launch
@@ -36,11 +36,17 @@ class Operation(Tenure):
     lines : how many log lines a failure shows.
     permit : asked when the slot is this agent's; what has begun then is finished, whoever has the lease.
 
+    Attributes
+    ----------
+    kind : of the manager.
+
     Raises
     ------
     LockHeldError : another agent did not finish in time, or the lease has gone; the text names who.
     OSError : the lock file cannot be opened.
     """
+
+    kind = keeping.PIDFILE
 
     def __init__(self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, permit: Permit) -> None:
         super().__init__(spec, permit)
@@ -117,6 +123,9 @@ class Operation(Tenure):
         at_home = self.spec is self._own  # a replacement takes over the files, too
         if at_home and found.process is not None and replacement.possible(self.spec, found):
             return self._replace(found, found.process)
+        reason = startable.trouble(self._own, self.kind)
+        if reason:
+            return self._report(False, f"{reason}; nothing was done")
         began = time.monotonic()
         stopped = self.stop()
         if not stopped.ok:

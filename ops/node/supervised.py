@@ -46,6 +46,8 @@ class SupervisedOperation(Operation):
     LockHeldError, OSError : as `Operation`.
     """
 
+    kind = keeping.SUPERVISOR
+
     def __init__(
         self,
         spec: ProcessSpec,

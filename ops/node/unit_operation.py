@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ops.core import pidfile, systemd
+from ops.core import keeping, pidfile, systemd
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.handover import FRESH_VARIABLE
@@ -36,6 +36,8 @@ class UnitOperation(Operation):
     ----------
     systemctl : the way to the systemd that has the unit.
     """
+
+    kind = keeping.SYSTEMD
 
     def __init__(
         self, spec: ProcessSpec, emit: Callable[[Event], None], lines: int, permit: Permit, systemctl: Systemctl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,20 @@ def test_restart_is_a_new_process_in_the_new_release(host: NodeHost) -> None:
     assert report.pid != first.pid
     assert (report.release, report.restarts) == ("20260202000000", 1)
     assert Identity.of(first.pid) is None
+
+
+def test_a_restart_with_a_command_that_is_not_there_stops_nobody(host: NodeHost) -> None:
+    # Given a running process
+    spec = host.spec()
+    first = host.one(Verb.START, spec)
+    assert first.ok
+    # When it is restarted with a misspelt command
+    wrong = replace(spec, command=(".venv/bin/pyhton", "consumer.py"))
+    refused = host.one(Verb.RESTART, wrong)
+    # Then it runs on, and the answer says why
+    assert (refused.ok, refused.state, refused.pid) == (False, State.RUNNING, first.pid)
+    assert "the command .venv/bin/pyhton cannot be run" in refused.message
+    assert refused.message.endswith("nothing was done")
+    # And a status tells it before
+    assert "pyhton" in host.one(Verb.STATUS, wrong).unstartable
+    assert host.one(Verb.STATUS, spec).unstartable == ""

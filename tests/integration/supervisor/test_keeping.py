@@ -315,3 +315,14 @@ def test_a_program_with_files_of_before_keeps_its_process_until_it_is_installed_
     assert holder_of(Path(before.files.lock), Byte.OWNER) is None
     # And a stop ends it there
     assert kept.one(Verb.STOP, now).state is State.STOPPED
+
+
+def test_a_restart_with_a_command_that_is_not_there_stops_nobody(kept: Kept) -> None:
+    # Given a running process
+    spec = kept.installed()
+    first = kept.one(Verb.START, spec)
+    # When it is restarted with a misspelt command
+    refused = kept.one(Verb.RESTART, replace(spec, command=(".venv/bin/pyhton", "consumer.py")))
+    # Then it runs on
+    assert (refused.ok, refused.state, refused.pid) == (False, State.RUNNING, first.pid)
+    assert "the command .venv/bin/pyhton cannot be run" in refused.message

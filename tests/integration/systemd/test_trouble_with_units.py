@@ -380,3 +380,15 @@ def test_a_unit_with_files_of_before_keeps_its_process_until_it_is_installed_ane
     assert application.host.run("ls", f"{shared}/tmp/pids").stdout.split() == ["small-0.pid"]
     # And a stop ends it there
     assert application.one(Verb.STOP).state is State.STOPPED
+
+
+def test_a_restart_with_a_command_that_is_not_there_stops_nobody(serving: MakeServing) -> None:
+    # Given a running process
+    application = serving()
+    first = application.one(Verb.START)
+    # When it is restarted with a misspelt command
+    application.specs = tuple(replace(one, command=(".venv/bin/pyhton", "x.py")) for one in application.specs)
+    refused = application.one(Verb.RESTART)
+    # Then it runs on
+    assert (refused.ok, refused.state, refused.pid) == (False, State.RUNNING, first.pid)
+    assert "the command .venv/bin/pyhton cannot be run" in refused.message

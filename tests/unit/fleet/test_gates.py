@@ -56,6 +56,7 @@ class Stage:
     judgements: list[Judgement] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     others: dict[str, tuple[ProcessReport, ...]] = field(default_factory=dict)
+    unstartable: dict[str, str] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
     fails: set[str] = field(default_factory=set)
     session: float = 60.0
@@ -86,7 +87,10 @@ class Stage:
             state = self.states.get(host, State.RUNNING)
             ok = host not in self.fails or request.verb is not Verb.RESTART
             consumer = {**record(f"a.{host}.karafka.0"), SESSION: self.session}
-            reports = tuple(ProcessReport(one.name, state, ok=ok, consumer=consumer) for one in request.processes)
+            why = self.unstartable.get(host, "")
+            reports = tuple(
+                ProcessReport(one.name, state, ok=ok, consumer=consumer, unstartable=why) for one in request.processes
+            )
             others = self.others.get(host, ()) if request.roster else ()
             return Answer([f"{encode_line(Response(reports, others=others))}\n".encode()])
 
@@ -305,6 +309,20 @@ def test_the_places_of_processes_that_do_not_run_are_told_to_preflight_and_gates
     assert report.exit_code == 0
     terms = [question.terms for _, question in stage.asked]
     assert [each.absent for each in terms if each] == [("a.web2.karafka.0",)] * 4
+
+
+def test_a_command_that_cannot_be_started_on_one_host_stops_nobody_on_any() -> None:
+    # Given a last host whose command is not there
+    stage = Stage(unstartable={"web3": "the command .venv/bin/pyhton cannot be run: there is no such file"})
+    # When the fleet is restarted, forced or not
+    for force in ("", "now"):
+        report, evidence = stage.restart(force=force)
+        # Then no host is touched, and the reason stands in error and evidence
+        assert (report.exit_code, stage.restarted) == (11, [])
+        assert "web3 karafka-0: the command .venv/bin/pyhton" in str(report.ended)
+        assert [(one.name, one.verdict) for one in evidence.verdicts] == [("preflight", "refused")]
+    # And a host that is not chosen keeps nobody from it
+    assert stage.restart("web1,web2")[0].exit_code == 0
 
 
 def superfluous() -> ProcessReport:
