@@ -35,6 +35,7 @@ class Terms:
         Nobody has to own them, or to come forward in them.
     absent : instance ids of the application's processes that do not run, or of which nobody knows. The brokers keep
         their places until their sessions end, so their members are no strangers, and nothing moves in their partitions.
+    ended : foreign processes that do not run: they, too, may have left members for a while.
     """
 
     processes: tuple[Process, ...]
@@ -44,6 +45,7 @@ class Terms:
     accepted: tuple[Cause, ...] = ()
     changing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    ended: tuple[Process, ...] = ()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -53,6 +55,11 @@ class Terms:
     def of(self, group: str) -> tuple[Process, ...]:
         """Give the processes that are to be members of a group."""
         return tuple(one for one in self.processes if group in one.groups)
+
+    def left(self, group: str, processes: Sequence[Process]) -> tuple[Process, ...]:
+        """Give the processes that may have left members of a group, and are not among those that run by now."""
+        names = {one.name for one in processes}
+        return tuple(one for one in self.ended if group in one.groups and one.name not in names)
 
     def settled(self, group: str, topics: frozenset[str]) -> frozenset[str]:
         """Give those of a group's topics that the rollout leaves alone just now."""
@@ -101,7 +108,8 @@ class Gate:
 
     def _group(self, group: Group, processes: Sequence[Process], elapsed: float) -> list[Reason]:
         topics = own_topics(group, processes, self._terms.topics.get(group.name, ()))
-        found = muster(group, processes, topics, self._old.get(group.name, frozenset()))
+        everybody = (*processes, *self._terms.left(group.name, processes))
+        found = muster(group, everybody, topics, self._old.get(group.name, frozenset()))
         reasons = _state(group) + absent(group, found)
         reasons += (
             duplicates(group, processes, found)

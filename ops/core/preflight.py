@@ -24,7 +24,8 @@ def preflight(terms: Terms, groups: Sequence[Group], elapsed_seconds: float = 0.
     for group in groups:
         processes = terms.of(group.name)
         topics = own_topics(group, processes)
-        found = muster(group, processes, topics or terms.topics.get(group.name, ()))
+        everybody = (*processes, *terms.left(group.name, processes))
+        found = muster(group, everybody, topics or terms.topics.get(group.name, ()))
         reasons += duplicates(group, processes, found) + strangers(group, found, terms.absent)
         if group.state == STABLE:
             reasons += unowned(group, terms.settled(group.name, topics))

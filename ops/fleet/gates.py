@@ -87,7 +87,7 @@ class Gates:
         self._require_startable(plan)
         processes = self._call.present()
         limit, absent = self._settings.rollout.max_lag, self._call.absent()
-        self._terms = Terms(processes, max_lag=limit, absent=absent)
+        self._terms = Terms(processes, max_lag=limit, absent=absent, ended=self._call.ended())
         self._chronicle.generations(generations(processes))
         if self._terms.groups:
             plan = self._ask_whether_fit(plan)

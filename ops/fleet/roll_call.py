@@ -10,7 +10,7 @@ from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.core.standing import Process
-from ops.core.states import ALIVE
+from ops.core.states import ALIVE, GONE
 from ops.fleet.plan import HostAction, Plan, instance_id, stop_of
 from ops.fleet.report import Outcome, Report
 
@@ -62,6 +62,10 @@ class RollCall:
         """Give the instance ids of the stage's own static processes that did not live at first, or may not have."""
         missing = (one for one in self._first.values() if one.state not in ALIVE)
         return tuple(one.instance_id for one in missing if one.instance_id is not None)
+
+    def ended(self) -> tuple[Process, ...]:
+        """Give the stage's own foreign processes that did not live at first: they may have left members."""
+        return tuple(one for one in self._first.values() if one.state in GONE and one.foreign and not one.instance_id)
 
     def beside(self, host: str) -> tuple[ProcessReport, ...]:
         """Give what lived on a host in slots that the settings do not have."""

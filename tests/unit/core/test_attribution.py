@@ -14,6 +14,7 @@ from ops.core.cluster import CLASSIC, Group, Member, Partition, Progress
 from ops.core.gate import Gate, Terms
 from ops.core.membership import Muster, muster
 from ops.core.observation import observe
+from ops.core.preflight import preflight
 from ops.core.protocol import ProcessReport
 from ops.core.sight import HostReport, Observation, Zombie
 from ops.core.standing import Process
@@ -159,6 +160,25 @@ def test_gates_count_the_members_of_a_host_that_cannot_be_told_apart() -> None:
     # And with three that one is a stranger
     three = group(*(member(f"m{n}", "10.0.0.1") for n in (1, 2, 3)))
     assert gate.see([three], 3.0).causes == {Cause.STRANGER}
+
+
+def test_what_a_dead_process_left_is_no_stranger_to_preflight_and_gate() -> None:
+    # Given a host with a process that runs and one that was killed, whose member is still there
+    dead = consumer("web1 b-0", state=State.DEAD, pid=None, ports=None)
+    terms = Terms((consumer("web1 a-0"),), ended=(dead,))
+    left = group(member("m1", "10.0.0.1"), member("m2", "10.0.0.1"))
+    # Then neither the preflight nor the gate calls it one
+    assert preflight(terms, [left]).verdict is Verdict.PASSED
+    gate = Gate(terms)
+    assert [gate.see([left], at).verdict for at in (0.0, 1.0)] == [Verdict.WAITING, Verdict.PASSED]
+    # And one more is a stranger
+    more = group(*(member(f"m{n}", "10.0.0.1") for n in (1, 2, 3)))
+    assert preflight(terms, [more]).causes == {Cause.STRANGER}
+    # And once it runs again its own member is waited for
+    again = (*terms.processes, replace(dead, state=State.RUNNING, pid=4999, ports=PORTS, replaced=True))
+    before = replace(terms, before=(group(member("m1", "10.0.0.1")),))
+    alone = Gate(before).see([group(member("m1", "10.0.0.1"))], 0.0, again)
+    assert alone.causes == {Cause.MISSING}
 
 
 def hosts(*slots: str, ages: tuple[float, ...] = (), states: tuple[State, ...] = (), **facts: Any) -> HostReport:
