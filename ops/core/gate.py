@@ -36,6 +36,7 @@ class Terms:
     absent : instance ids of the application's processes that do not run, or of which nobody knows. The brokers keep
         their places until their sessions end, so their members are no strangers, and nothing moves in their partitions.
     ended : foreign processes that do not run: they, too, may have left members for a while.
+    unseen : how many foreign processes are on hosts that do not answer. As many members may be theirs.
     """
 
     processes: tuple[Process, ...]
@@ -46,6 +47,7 @@ class Terms:
     changing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     ended: tuple[Process, ...] = ()
+    unseen: int = 0
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -114,7 +116,7 @@ class Gate:
         reasons += (
             duplicates(group, processes, found)
             + self._fights(group, found)
-            + strangers(group, found, self._terms.absent)
+            + strangers(group, found, self._terms.absent, self._terms.unseen)
         )
         if group.state != STABLE:
             return reasons

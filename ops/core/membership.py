@@ -106,13 +106,18 @@ def absent(group: Group, found: Muster) -> list[Reason]:
     return reasons
 
 
-def strangers(group: Group, found: Muster, left: Collection[str] = ()) -> list[Reason]:
+def strangers(group: Group, found: Muster, left: Collection[str] = (), unseen: int = 0) -> list[Reason]:
     """Say which members nobody answers for.
 
     Parameters
     ----------
     left : instance ids of the application's processes that do not run: their places are left over, not taken.
+    unseen : how many of its foreign processes nobody knows anything of: as many members may be they.
     """
+    named = [member for member in found.strangers if member.instance_id not in left]
+    crowds = [crowd for crowd in found.crowds if crowd.surplus > len(crowd.ended)]
+    if len(named) + sum(crowd.surplus - len(crowd.ended) for crowd in crowds) <= unseen:
+        return []
     return [
         Reason(
             Cause.STRANGER,
@@ -121,13 +126,8 @@ def strangers(group: Group, found: Muster, left: Collection[str] = ()) -> list[R
             member.instance_id or member.id,
             member.partitions,
         )
-        for member in found.strangers
-        if member.instance_id not in left
-    ] + [
-        Reason(Cause.STRANGER, group.name, f"group {group.name}: {crowd.surplus_text()}")
-        for crowd in found.crowds
-        if crowd.surplus > len(crowd.ended)
-    ]
+        for member in named
+    ] + [Reason(Cause.STRANGER, group.name, f"group {group.name}: {crowd.surplus_text()}") for crowd in crowds]
 
 
 def duplicates(group: Group, processes: Sequence[Process], found: Muster) -> list[Reason]:

@@ -26,7 +26,7 @@ def preflight(terms: Terms, groups: Sequence[Group], elapsed_seconds: float = 0.
         topics = own_topics(group, processes)
         everybody = (*processes, *terms.left(group.name, processes))
         found = muster(group, everybody, topics or terms.topics.get(group.name, ()))
-        reasons += duplicates(group, processes, found) + strangers(group, found, terms.absent)
+        reasons += duplicates(group, processes, found) + strangers(group, found, terms.absent, terms.unseen)
         if group.state == STABLE:
             reasons += unowned(group, terms.settled(group.name, topics))
         elif group.state not in WITHOUT_MEMBERS:

@@ -13,6 +13,7 @@ from ops.core.gate import Terms, down, generations
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.core.verdict import FINAL, Cause, Judgement, Reason, Verdict, judged
+from ops.fleet.answering import answering
 from ops.fleet.evidence import Chronicle
 from ops.fleet.observer import Observer
 from ops.fleet.plan import Plan
@@ -33,25 +34,27 @@ class Gates:
 
     Parameters
     ----------
-    look : takes a status of all processes of the stage.
+    look : takes a status of all processes of the stage, but for those of some hosts.
     read : asks the release that is to be started what it reads; None where it cannot be asked.
     chronicle : is told what is seen.
     say : is told what passes, in words.
     covers : whether a slot that the settings do not have (any more) is stopped.
     force : the reason to go on against the preflight; empty for none.
+    reachable_only : whether hosts that do not answer before anything is touched are left out.
     """
 
     def __init__(
         self,
         settings: Settings,
         observer: Observer,
-        look: Callable[[], Report],
+        look: Callable[[frozenset[str]], Report],
         read: Callable[[Plan], ReleaseTopics] | None,
         chronicle: Chronicle,
         say: Callable[[str], None],
         *,
         covers: Callable[[Slot], bool],
         force: str = "",
+        reachable_only: bool = False,
     ) -> None:
         self._settings = settings
         self._observer = observer
@@ -61,6 +64,8 @@ class Gates:
         self._say = say
         self._covers = covers
         self._force = force
+        self._reachable_only = reachable_only
+        self._silent: frozenset[str] = frozenset()
         self._call = RollCall(settings)
         self._terms = Terms(())
         self._waiting = Waiting("the preflight", say)
@@ -72,13 +77,18 @@ class Gates:
         """Look before anything is touched.
 
         Gives the plan with the stop of what is superfluous, and with slots that leave their groups at the takeover
-        where the release reads other topics.
+        where the release reads other topics; without the hosts that do not answer, where they may be left out.
 
         Raises
         ------
+        UnreachableError : a host of the plan does not answer.
         GateRefusedError : the groups are not fit for it, or nobody can tell, and nothing is forced.
         """
         report = self._status()
+        plan = answering(plan, report, self._say, leave_out=self._reachable_only)
+        self._silent = frozenset(outcome.host for outcome in report.outcomes if outcome.response is None)
+        able = tuple(one for one in self._observer.hosts if one.target.name not in self._silent)
+        self._observer = replace(self._observer, hosts=able or self._observer.hosts)
         self._call.first(report, plan)
         for action in plan.actions:
             names = {spec.name for spec in action.request.processes}
@@ -86,8 +96,8 @@ class Gates:
             self._chronicle.expect(host, [one for one in self._call.reports(host) if one.name in names])
         self._require_startable(plan)
         processes = self._call.present()
-        limit, absent = self._settings.rollout.max_lag, self._call.absent()
-        self._terms = Terms(processes, max_lag=limit, absent=absent, ended=self._call.ended())
+        call, limit = self._call, self._settings.rollout.max_lag
+        self._terms = Terms(processes, max_lag=limit, absent=call.absent(), ended=call.ended(), unseen=call.unseen())
         self._chronicle.generations(generations(processes))
         if self._terms.groups:
             plan = self._ask_whether_fit(plan)
@@ -240,7 +250,7 @@ class Gates:
                 self._say(f"group {group} keeps the place of {names} until its session ends: {error}")
 
     def _status(self) -> Report:
-        report = self._look()
+        report = self._look(self._silent)
         if report.interrupted:
             raise KeyboardInterrupt
         return report

@@ -79,6 +79,12 @@ class Plan:
             superfluous=tuple(map(change, self.superfluous)),
         )
 
+    def without(self, hosts: frozenset[str]) -> Plan:
+        """Give the same plan without some hosts; a batch that has none left is none."""
+        batches = (tuple(one for one in batch if one.target.name not in hosts) for batch in self.batches)
+        superfluous = tuple(one for one in self.superfluous if one.target.name not in hosts)
+        return replace(self, batches=tuple(batch for batch in batches if batch), superfluous=superfluous)
+
     def under(self, fence: Fence) -> Plan:
         """Give the same plan, every request of it asked under a lease."""
         return self.changed(lambda action: replace(action, request=replace(action.request, fence=fence)))

@@ -63,6 +63,12 @@ class RollCall:
         missing = (one for one in self._first.values() if one.state not in ALIVE)
         return tuple(one.instance_id for one in missing if one.instance_id is not None)
 
+    def unseen(self) -> int:
+        """Give how many foreign processes of the stage are on hosts that did not answer at first."""
+        outcomes = self._report.outcomes if self._report else ()
+        silent = [one for outcome in outcomes if outcome.response is None for one in outcome.processes]
+        return 0 if self._settings.app is not None else len(silent)
+
     def ended(self) -> tuple[Process, ...]:
         """Give the stage's own foreign processes that did not live at first: they may have left members."""
         return tuple(one for one in self._first.values() if one.state in GONE and one.foreign and not one.instance_id)

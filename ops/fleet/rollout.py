@@ -44,7 +44,7 @@ def carry_out(
     gates: Checkpoints | None = None,
     permit: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Carry a plan out; every host of it is in the report, in the plan's order.
+    """Carry a plan out; every host of it is in the report, in the plan's order, those that gates leave out at the end.
 
     Ctrl-C lets the hosts at work finish and begins no other; the second one leaves them to their agents, which
     finish by themselves.
@@ -54,6 +54,7 @@ def carry_out(
     permit : called before each batch; raises an OpsError where none may be begun any more (the lease is lost).
     """
     run = _Run(plan, transport, watcher)
+    whole = plan
     ended: OpsError | None = None
     try:
         if gates is not None:
@@ -79,6 +80,11 @@ def carry_out(
             why = OpsError(f"not attempted: {reason}", where=action.target.name)
             done = run.done.get((number, action.target.name))
             all_of_them.append(done or Outcome(action, Kind.NOT_ATTEMPTED, error=why))
+    kept = {action.target.name for action in plan.actions}
+    for action in whole.actions:
+        if action.target.name not in kept:
+            why = UnreachableError("left out: it does not answer", where=action.target.name)
+            all_of_them.append(Outcome(action, Kind.UNREACHABLE, error=why))
     return Report(plan, tuple(all_of_them), run.interrupted > 0, ended)
 
 

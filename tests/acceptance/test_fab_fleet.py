@@ -277,6 +277,24 @@ def test_a_dead_host_hides_no_other(project: Project) -> None:
     assert data["stage"] == "test"
 
 
+def test_a_restart_touches_nothing_where_a_host_does_not_answer(project: Project) -> None:
+    # Given a fleet that runs, and one host's SSH server down
+    assert project.fab("karafka.start").returncode == 0
+    before = {name: one["pid"] for name, one in project.states().items()}
+    project.fleet.hosts[1].stop()
+    # When it is restarted
+    done = project.fab("karafka.restart")
+    # Then nothing was, and the host, the reason and the way out are named
+    assert done.returncode == 4
+    assert "1 of 2 hosts do not answer, so that no process was touched" in done.stderr
+    assert "host2 (" in done.stderr
+    assert "refuses connections" in done.stderr
+    assert "fab karafka.restart --reachable-only" in done.stderr
+    assert "no process of this application" not in done.stdout + done.stderr
+    own = {name: pid for name, pid in before.items() if name.startswith("host1")}
+    assert {name: one["pid"] for name, one in project.states().items() if name in own} == own
+
+
 def test_without_the_host_that_keeps_the_lease_nothing_is_begun(project: Project) -> None:
     # Given the first host of the inventory is down
     project.fleet.hosts[0].stop()

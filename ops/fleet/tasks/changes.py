@@ -41,18 +41,36 @@ def stop(context: Context, options: Options, lock_wait: int = 0) -> int:
     lock_wait=_LOCK_WAIT,
     force="go on against the preflight; needs --reason",
     reason="why; kept in the lease and the evidence",
+    reachable_only="go on without the hosts that do not answer; without it nothing is touched then (exit 4)",
 )
-def restart(context: Context, options: Options, lock_wait: int = 0, force: bool = False, reason: str = "") -> int:
+def restart(
+    context: Context,
+    options: Options,
+    lock_wait: int = 0,
+    force: bool = False,
+    reason: str = "",
+    reachable_only: bool = False,
+) -> int:
     """Restart processes: batch after batch, a gate after each, up to the first failure or refusal (exit 11)."""
     from ops.core.errors import UsageError
 
     why = reason.strip()
     if force and not why:
         raise UsageError("it needs a reason", where="--force", hint='add --reason "..."')
-    return _change(context, "restart", options, lock_wait, reason=why, force=why if force else "")
+    overruled = why if force else ""
+    return _change(context, "restart", options, lock_wait, reason=why, force=overruled, reachable_only=reachable_only)
 
 
-def _change(context: Context, verb: str, options: Options, lock_wait: int, *, reason: str = "", force: str = "") -> int:
+def _change(
+    context: Context,
+    verb: str,
+    options: Options,
+    lock_wait: int,
+    *,
+    reason: str = "",
+    force: str = "",
+    reachable_only: bool = False,
+) -> int:
     """Plan a verb, carry it out under the lease, show what came of it; gives the exit code."""
     from ops.core.protocol import Verb
     from ops.fleet.inventory import Selection
@@ -86,8 +104,9 @@ def _change(context: Context, verb: str, options: Options, lock_wait: int, *, re
         if plan.verb is Verb.RESTART:
             say = progress.say
             report, evidence = restart_under(
-                lease, settings, plan, transport, narrator, say, covers=covers, force=force
-            )
+                lease, settings, plan, transport, narrator, say,
+                covers=covers, force=force, reachable_only=reachable_only,
+            )  # fmt: skip
             store(evidence, lease_host(settings, transport), progress.trouble)
         else:
             report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
@@ -117,7 +136,7 @@ def _foreseen(
     chosen = {action.target.name for action in plan.actions}
     whole = everybody(settings)
     some = tuple(tuple(one for one in batch if one.target.name in chosen) for batch in whole.batches)
-    report = _looker(replace(whole, batches=some), transport)()
+    report = _looker(replace(whole, batches=some), transport)(frozenset())
     call = RollCall(settings)
     call.first(report, plan)
     unasked = tuple(one.host for one in report.outcomes if one.kind is not Kind.ANSWERED)
@@ -142,7 +161,7 @@ def _start_or_stop(
 
     if plan.verb is Verb.STOP:
         call = RollCall(settings)
-        call.first(_looker(everybody(settings), transport)(), plan)
+        call.first(_looker(everybody(settings), transport)(frozenset()), plan)
         plan = replace(plan, superfluous=call.superfluous(plan, covers))
     return carry_out(plan, transport, narrator, permit=lease.check)
 
@@ -157,6 +176,7 @@ def restart_under(
     *,
     covers: Callable[[Slot], bool],
     force: str,
+    reachable_only: bool = False,
 ) -> tuple[Report, Evidence]:
     """Restart between gates that look at the whole stage, whatever is selected, and gather the evidence.
 
@@ -183,6 +203,7 @@ def restart_under(
         say,
         covers=covers,
         force=force,
+        reachable_only=reachable_only,
     )
     report = carry_out(plan, transport, Recorder(narrator, chronicle), gates, lease.check)
     return report, conclude(chronicle, report, settings, transport)
@@ -197,12 +218,12 @@ def everybody(settings: Settings) -> Plan:
     return make_plan(settings, select(settings, Selection()), Verb.STATUS)
 
 
-def _looker(plan: Plan, transport: Transport) -> Callable[[], Report]:
-    """Give what takes a status, silently."""
+def _looker(plan: Plan, transport: Transport) -> Callable[[frozenset[str]], Report]:
+    """Give what takes a status, silently, of all hosts but some."""
     from ops.fleet.rollout import carry_out
     from ops.fleet.tasks.showing import Silent
 
-    return lambda: carry_out(plan, transport, Silent())
+    return lambda without: carry_out(plan.without(without), transport, Silent())
 
 
 def store(evidence: Evidence, keeper: LeaseHost, trouble: Callable[[str], None]) -> None:

@@ -289,3 +289,16 @@ def test_what_a_broken_off_change_of_topics_left_is_fit_for_its_rollout() -> Non
     # Then the preflight refuses a rollout that leaves it so, not the one that mends it
     assert preflight(TWO, [seen]).causes == {Cause.UNOWNED}
     assert preflight(replace(TWO, changing={"g": ("refunds",)}), [seen]).verdict is Verdict.PASSED
+
+
+def test_members_that_may_be_on_hosts_that_do_not_answer_are_no_strangers() -> None:
+    # Given two foreign commands, one of which is on a host that does not answer, and a member each
+    seen = Terms((process("h1 karafka-0", None, foreign=True),), unseen=1)
+    two = group(member(None, 0, id="x"), member(None, 1, id="y"))
+    # Then neither preflight nor gate calls one of them a stranger
+    assert preflight(seen, [two]).verdict is Verdict.PASSED
+    assert last(replace(seen, before=(two,)), two, two).verdict is Verdict.PASSED
+    assert preflight(seen, [group(member(None, 0, id="x"), member("own", 1))]).verdict is Verdict.PASSED
+    # And one more than may be there is
+    three = group(member(None, 0, id="x"), member(None, 1, id="y"), member(None, id="z"))
+    assert preflight(seen, [three]).causes == {Cause.STRANGER}

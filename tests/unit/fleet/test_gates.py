@@ -12,7 +12,7 @@ import pytest
 from ops.core.asking import Answer as ClusterAnswer
 from ops.core.asking import Ask, Question
 from ops.core.cluster import CLASSIC, STABLE, Group, Member, Partition, Progress
-from ops.core.errors import UnreachableError
+from ops.core.errors import ExitCode, UnreachableError
 from ops.core.evidence import Evidence, Outcome
 from ops.core.handover import CAPABLE, HANDOVER
 from ops.core.protocol import Event, ProcessReport, Request, Response, Verb, encode_line
@@ -26,8 +26,8 @@ from ops.fleet.inventory import Selection, select
 from ops.fleet.observer import observer_of
 from ops.fleet.plan import make_plan
 from ops.fleet.release_topics import ReleaseTopics
+from ops.fleet.report import Kind, Report
 from ops.fleet.report import Outcome as HostOutcome
-from ops.fleet.report import Report
 from ops.fleet.rollout import carry_out
 from ops.fleet.transport.fake import Answer, FakeTransport
 
@@ -58,6 +58,8 @@ class Stage:
     others: dict[str, tuple[ProcessReport, ...]] = field(default_factory=dict)
     unstartable: dict[str, str] = field(default_factory=dict)
     mute: set[str] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    app: str | None = "x:app"
     fails: set[str] = field(default_factory=set)
     session: float = 60.0
     asked: list[tuple[str, Question]] = field(default_factory=list)
@@ -77,6 +79,8 @@ class Stage:
             if command[-1] == "ops.kafka":
                 return Answer([f"{self._cluster(host, Question.decode(data.decode())).encode()}\n".encode()])
             request = Request.decode(data.decode())
+            if host in self.down:
+                raise UnreachableError("it refuses connections", where=host)
             if request.verb is Verb.RESTART:
                 self.on_restart(host)
                 self.fresh[host] = request.processes[0].fresh_member_of
@@ -105,13 +109,20 @@ class Stage:
         return ClusterAnswer(groups=self.groups, judgement=self.judgements.pop(0) if self.judgements else PASSED)
 
     def restart(
-        self, chosen: str | None = None, *, force: str = "", scale_down: bool = True
+        self,
+        chosen: str | None = None,
+        *,
+        force: str = "",
+        scale_down: bool = True,
+        reachable_only: bool = False,
+        verb: Verb = Verb.RESTART,
     ) -> tuple[Report, Evidence]:
         section = {
             "application": "a",
             "deploy_to": "/srv/a",
             "command": "run",
-            "app": "x:app",
+            "app": self.app,
+            **({} if self.app else {"kafka": {"groups": ["g"], "brokers": ["b:9092"]}, "readiness": "alive"}),
             "rollout": {"settle_seconds": 0, "gate_timeout_seconds": 3, **self.rollout},
             "stages": {"test": {"hosts": [{"host": host} for host in HOSTS]}},
         }
@@ -121,14 +132,15 @@ class Stage:
         gates = Gates(
             settings,
             observer_of(settings, self.transport, everybody.actions),
-            lambda: carry_out(everybody, self.transport, Silent()),
+            lambda without: carry_out(everybody.without(without), self.transport, Silent()),
             partial(ReleaseTopics.ask, self.transport),
             chronicle,
             self.said.append,
             covers=lambda _: scale_down,
             force=force,
+            reachable_only=reachable_only,
         )
-        plan = make_plan(settings, select(settings, Selection.parse(chosen)), Verb.RESTART)
+        plan = make_plan(settings, select(settings, Selection.parse(chosen)), verb)
         report = carry_out(plan, self.transport, Silent(), gates)
         return report, chronicle.evidence(Outcome.DONE, int(report.exit_code))
 
@@ -428,3 +440,63 @@ def test_a_release_that_cannot_say_what_it_reads_is_left_to_its_restart() -> Non
     assert report.exit_code == 0
     assert any("what the release reads is not known" in line for line in stage.said)
     assert stage.fresh == dict.fromkeys(HOSTS, ())
+
+
+def test_a_host_that_does_not_answer_ends_a_restart_before_anything_is_touched() -> None:
+    # Given three hosts, one of which is down
+    stage = Stage(down={"web2"})
+    # When all are to be restarted
+    report, _ = stage.restart()
+    # Then nothing is, and the host and the reason are named, and how to go on without it
+    assert stage.restarted == []
+    assert stage.asked == []
+    assert report.exit_code == ExitCode.UNREACHABLE
+    text = str(report.ended)
+    assert text.startswith("1 of 3 hosts do not answer, so that no process was touched")
+    assert "web2: it refuses connections" in text
+    assert "--reachable-only" in text
+    assert [outcome.kind for outcome in report.outcomes] == [Kind.NOT_ATTEMPTED] * 3
+    # And a recipe without that flag names the hosts that answer
+    report, _ = stage.restart(verb=Verb.MIGRATE)
+    assert "--hosts web1,web3" in str(report.ended)
+
+
+def test_a_restart_goes_on_without_hosts_that_do_not_answer_where_it_is_told_to() -> None:
+    # Given three hosts, the first of which is down
+    stage = Stage(down={"web1"}, mute={"web1"}, rollout={"canary": 1, "batch": [1, 2]})
+    # When those that answer are to be restarted
+    report, _ = stage.restart(reachable_only=True)
+    # Then they are, and the other one is told and counts in the exit code
+    assert stage.restarted == ["web2", "web3"]
+    assert any("left out" in line and "web1: it refuses connections" in line for line in stage.said)
+    assert {outcome.host: outcome.kind for outcome in report.outcomes} == {
+        "web1": Kind.UNREACHABLE,
+        "web2": Kind.ANSWERED,
+        "web3": Kind.ANSWERED,
+    }
+    assert report.exit_code == ExitCode.UNREACHABLE
+    # And where none answers there is nothing to go on with
+    report, _ = Stage(down=set(HOSTS)).restart(reachable_only=True)
+    assert str(report.ended).startswith("no host answers")
+
+
+def test_a_host_that_is_not_selected_may_be_down() -> None:
+    # Given three hosts, one of which is down
+    stage = Stage(down={"web2"}, mute={"web2"})
+    # When another one is restarted
+    report, _ = stage.restart("web1", scale_down=False)
+    # Then that is done
+    assert stage.restarted == ["web1"]
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize(("app", "unseen"), [("x:app", 0), (None, 1)])
+def test_members_that_may_be_on_a_host_that_does_not_answer_are_counted(app: str | None, unseen: int) -> None:
+    # Given a host that is down, with a process whose instance id is known, or is not
+    stage = Stage(down={"web3"}, mute={"web3"}, app=app)
+    # When the others are restarted
+    stage.restart("web1,web2", scale_down=False)
+    # Then the cluster is told of as many members as may be that host's
+    questions = [question for _, question in stage.asked]
+    assert questions
+    assert {question.terms.unseen for question in questions if question.terms} == {unseen}
