@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def refuse_questions() -> None:
         if core[0].args[flag].value and not may_ask():
             hint = "use a key without passphrase, or an agent that has it"
             raise UsageError("there is no terminal to ask on", where=f"--{flag}", hint=hint)
+
+
+def forgive_ssh_config() -> None:
+    """Let Fabric pass over an ssh_config that it cannot read: our tasks ask ssh what the files mean.
+
+    It reads them before each task, knows less of them than ssh, and would end in a traceback.
+    """
+    config = vars(sys.modules["fabric.main"])["program"].config
+    load = config._load_ssh_files
+
+    def forgiving() -> None:
+        with suppress(Exception):  # paramiko raises several kinds, of no common class
+            load()
+
+    config._set(_load_ssh_files=forgiving)
 
 
 def section(argv: Sequence[str], directory: Path) -> Mapping[str, Any] | None:

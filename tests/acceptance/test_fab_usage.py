@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.labs import in_process
+from tests.labs.parts import SSH, needs
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 FABFILE = in_process.FABFILE
@@ -250,6 +251,24 @@ def test_no_settings_at_all_name_how_to_get_some(tmp_path: Path) -> None:
     done = typed(tmp_path, "karafka.status")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == refused(tmp_path, "karafka.status")
+
+
+@needs(SSH)
+def test_an_ssh_config_that_fabric_cannot_read_means_what_it_means_to_ssh(project: Path) -> None:
+    # Given a file that ssh understands, and Fabric does not
+    (project / ".ssh").mkdir()
+    file = project / ".ssh" / "config"
+    file.write_text("Match host=127.0.0.1\n  HostName 127.0.0.9\n")
+    # When a host is asked
+    done = fab(project, "karafka.status", "--hosts", "web1", code=4)
+    # Then it is looked for where ssh would look for it
+    assert "web1 (127.0.0.9:1): it refuses connections" in done.stdout
+    # And what ssh does not understand either is told in its words
+    file.write_text("Port\n")
+    done = fab(project, "karafka.status", "--hosts", "web1", code=4)
+    assert f'{file}, /etc/ssh/ssh_config line 1: no argument after keyword "port"' in done.stdout
+    # And a file that is named has to be there
+    assert "there is no such file" in refused(project, "-S", str(project / "none"), "karafka.status")
 
 
 def test_the_list_starts_about_as_fast_as_an_empty_fabfile(project: Path) -> None:

@@ -35,6 +35,7 @@ def _add(namespace: Collection) -> None:
     if early.at_work("fabric"):
         early.check_environment(os.environ)
         early.refuse_questions()
+        early.forgive_ssh_config()
         section = early.checked_section("fabric", sys.argv[1:], Path.cwd(), {CHOSEN: ""})
     else:
         section = early.section([], Path.cwd())

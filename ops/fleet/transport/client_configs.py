@@ -168,7 +168,7 @@ def _texts(files: tuple[str, ...]) -> tuple[str, ...]:
 
 def _joined(texts: tuple[str, ...]) -> str:
     """Make one file of several: what stands first wins, so that they simply follow each other."""
-    return "\nMatch all\n".join(["", *texts])
+    return "\nMatch all\n".join(texts)
 
 
 def _quoted(key: str, value: str) -> str:
