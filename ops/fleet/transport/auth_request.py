@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from paramiko import PKey, Transport
@@ -10,7 +11,6 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.ssh_exception import AuthenticationException, PartialAuthentication
 
 from ops.core.deadline import Deadline
-from ops.fleet.transport.prompts import Patience
 
 
 class AuthRequest:
@@ -21,12 +21,13 @@ class AuthRequest:
     Parameters
     ----------
     seconds : how long the server may take.
+    waiting : whether a human is waited for, whose time is not the server's.
     """
 
-    def __init__(self, transport: Transport, patience: Patience, seconds: float) -> None:
+    def __init__(self, transport: Transport, seconds: float, waiting: Callable[[], bool]) -> None:
         self._transport = transport
-        self._patience = patience
         self._seconds = seconds
+        self._waiting = waiting
         self._handler = AuthHandler(transport)
         self._event = threading.Event()
         transport.auth_handler = self._handler
@@ -48,10 +49,10 @@ class AuthRequest:
         return self._answer()
 
     def _answer(self) -> list[str]:
-        deadline = Deadline(self._patience.within(self._seconds))
+        deadline = Deadline(self._seconds)
         while not self._event.wait(0.1):
-            if self._patience.busy:
-                deadline = Deadline(self._patience.within(self._seconds))
+            if self._waiting():
+                deadline = Deadline(self._seconds)
             elif deadline.expired:
                 raise AuthenticationException("Authentication timeout.")
             if not self._transport.is_active():

@@ -20,6 +20,8 @@ DEFAULT_KEYS = frozenset(
 )
 # What decides who is reached or who is let in, and is not done here.
 _UNSUPPORTED = {
+    "checkhostip": "host keys are looked up by name alone",
+    "proxyusefdpass": "the ProxyCommand has to carry the connection itself",
     "bindinterface": "connections leave by the interface that the system chooses",
     "hostbasedauthentication": "logging in as a host is not possible here",
     "knownhostscommand": "host keys are looked up in files alone",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ from ops.fleet.transport.prompts import HUMAN_SECONDS, NoAnswerError, Patience, 
 
 _LATE_SECONDS = 20.0
 _QUESTIONS = "keyboard-interactive"
+_OPTIONS = {
+    "publickey": "pubkeyauthentication",
+    "password": "passwordauthentication",
+    _QUESTIONS: "kbdinteractiveauthentication",
+}
 
 
 class LoginError(AuthenticationException):
@@ -94,10 +100,10 @@ class Login:
     def _by_keys(self, transport: Transport) -> bool:
         """Try keys, and where the server wants something else, or more, that; gives whether it let us in."""
         allowed: list[str] | None = None
-        if self._config.is_on("pubkeyauthentication", default=True):
+        if self._may("publickey"):
             for key in self._keys():
                 try:
-                    allowed = self._request(transport, self._seconds).publickey(self._config.user, key)
+                    allowed = self._request(transport).publickey(self._config.user, key)
                 except BadAuthenticationType as error:
                     allowed = list(error.allowed_types)
                 except AuthenticationException as error:
@@ -114,7 +120,7 @@ class Login:
                     break
         if allowed is None:
             try:
-                allowed = self._request(transport, self._seconds).none(self._config.user)
+                allowed = self._request(transport).none(self._config.user)
             except BadAuthenticationType as error:
                 allowed = list(error.allowed_types)
         return allowed == [] or self._by_words(transport, allowed)
@@ -122,9 +128,9 @@ class Login:
     def _by_words(self, transport: Transport, allowed: list[str]) -> bool:
         """Give a password and answers, as long as the server wants more."""
         for _ in range(4):  # a second factor follows the first one
-            if self._own.password is not None and "password" in allowed:
+            if self._own.password is not None and "password" in allowed and self._may("password"):
                 step = self._by_password
-            elif _QUESTIONS in allowed and self._config.is_on("kbdinteractiveauthentication", default=True):
+            elif _QUESTIONS in allowed and self._may(_QUESTIONS):
                 step = self._by_answers
             else:
                 return False
@@ -139,9 +145,14 @@ class Login:
                 return True
         return False
 
+    def _may(self, method: str) -> bool:
+        """Whether ssh_config lets a way of logging in be tried."""
+        preferred = self._config.text("preferredauthentications")
+        return self._config.is_on(_OPTIONS[method], default=True) and (not preferred or method in preferred.split(","))
+
     def _by_password(self, transport: Transport) -> list[str]:
         try:
-            return self._request(transport, self._seconds).password(self._config.user, str(self._own.password))
+            return self._request(transport).password(self._config.user, str(self._own.password))
         except AuthenticationException as error:
             if type(error) is AuthenticationException and transport.is_active() and "timeout" not in str(error).lower():
                 raise AuthenticationException("it refuses the password") from error
@@ -152,6 +163,7 @@ class Login:
         answered: list[str] = []
         silent = self._config.is_on("batchmode") or not prompts.possible
         told: list[str] = []
+        asking = threading.Event()
 
         def answer(title: str, instructions: str, questions: list[tuple[str, bool]]) -> list[str]:
             if self._own.password is not None and len(questions) == 1 and not questions[0][1] and not answered:
@@ -161,10 +173,11 @@ class Login:
                 told.append(questions[0][0].strip())
                 raise NoAnswerError(f"it asks {questions[0][0].strip()!r}")
             answers = []
-            with self._patience.paused():
-                for question, echo in questions:
-                    text = " ".join(one for one in (title.strip(), instructions.strip(), question) if one)
-                    answers.append(prompts.ask(f"({self._config.user}@{self._name}) {text}", echo=echo))
+            asking.set()
+            for question, echo in questions:
+                text = " ".join(one for one in (title.strip(), instructions.strip(), question) if one)
+                answers.append(prompts.ask(f"({self._config.user}@{self._name}) {text}", echo=echo))
+            asking.clear()
             answered.extend(answers)
             return answers
 
@@ -172,15 +185,17 @@ class Login:
             if waited > _LATE_SECONDS or not transport.is_active():
                 raise LateError("the log-in took too long")
             try:  # a second factor may be a human with a telephone, so that the server is silent for long
-                return self._request(transport, HUMAN_SECONDS).interactive(self._config.user, answer)
+                with self._patience.paused():
+                    request = AuthRequest(transport, HUMAN_SECONDS, asking.is_set)
+                    return request.interactive(self._config.user, answer)
             except (SSHException, NoAnswerError, EOFError) as error:
                 if told:
                     self._reasons.append(f"it asks {told[0]!r}, and there is no terminal to ask at")
                     raise LoginError(self._refused, tuple(self._reasons)) from error
                 raise
 
-    def _request(self, transport: Transport, seconds: float) -> AuthRequest:
-        return AuthRequest(transport, self._patience, seconds)
+    def _request(self, transport: Transport) -> AuthRequest:
+        return AuthRequest(transport, self._patience.within(self._seconds), lambda: self._patience.busy)
 
     def _keys(self) -> Iterator[PKey]:
         """Give keys in the order they are tried in: those that are named, the agent's, those that nobody named.

@@ -66,6 +66,8 @@ class SSHTransport:
         prompts: Prompts | None = None,
     ) -> None:
         given = _checked(dict(config.connect_kwargs))
+        if not isinstance(config.gateway or "", str):
+            raise SettingsError("expected a command, as ssh's ProxyCommand", where="gateway", hint="or use ProxyJump")
         prompts = prompts or Prompts()
         files = given.get("key_filename") or ()
         self._opener = Opener(

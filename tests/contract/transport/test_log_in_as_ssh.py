@@ -40,11 +40,11 @@ def transport_to(
     return SSHTransport(config, str(folder / "known_hosts"), CONNECT_SECONDS, prompts=prompts or Prompts(lambda: None))
 
 
-def ask(transport: SSHTransport, server: Server, name: str = "host1") -> str:
+def ask(transport: SSHTransport, server: Server, name: str = "host1", seconds: float = 10) -> str:
     """Ask a host; gives nothing where it answers, else what the error says."""
     output: list[bytes] = []
     try:
-        transport.execute(server.target(name), ["agent"], b"", output.append, Deadline(10))
+        transport.execute(server.target(name), ["agent"], b"", output.append, Deadline(seconds))
     except UnreachableError as error:
         return str(error)
     assert b"".join(output) == b"here"
@@ -134,18 +134,19 @@ def test_a_users_certificate_is_shown(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @needs(SSH)
+@pytest.mark.soak  # the next one shows that each is asked about once
 def test_questions_are_asked_one_at_a_time_and_a_human_may_take_long(tmp_path: Path) -> None:
-    # Given hosts that want a second factor, a human slower than any network, and a slow second device
+    # Given hosts that want a second factor, and a human and a second device slower than any deadline of a network
     make_key(tmp_path / "id")
     with human(lambda _: "123456", pause_seconds=1.7) as person, ExitStack() as stack:
-        wants = {"after": "keyboard-interactive", "questions": ["Code:"], "answers": ["123456"], "pause_seconds": 0.5}
+        wants = {"after": "keyboard-interactive", "questions": ["Code:"], "answers": ["123456"], "pause_seconds": 1.6}
         servers = [stack.enter_context(serving(tmp_path, Manners(**wants))) for _ in range(2)]  # type: ignore[arg-type]
         transport = transport_to(
             tmp_path, servers, Prompts(person.terminal), key_filename=str(tmp_path / "id"), allow_agent=False
         )
         said: dict[int, str] = {}
         threads = [
-            threading.Thread(target=lambda at=at: said.update({at: ask(transport, servers[at], f"host{at}")}))
+            threading.Thread(target=lambda at=at: said.update({at: ask(transport, servers[at], f"host{at}", 3)}))
             for at in range(2)
         ]
         # When all are asked at once
@@ -313,3 +314,17 @@ def test_what_ssh_config_wants_and_is_not_done_is_said_once(tmp_path: Path) -> N
     # Then one line says it
     assert len(said) == 1
     assert "verifyhostkeydns" in said[0]
+
+
+def test_ways_that_ssh_config_does_not_want_are_not_tried(tmp_path: Path) -> None:
+    # Given a host that takes keys and passwords
+    make_key(tmp_path / "id")
+    wants = Manners(keys=[], after="keyboard-interactive", questions=["Password:"], answers=["secret"])
+    with serving(tmp_path, wants) as server:
+        for lines in ("PreferredAuthentications publickey", "KbdInteractiveAuthentication no"):
+            config = f"Host *\n  {lines}\n"
+            kwargs = {"key_filename": str(tmp_path / "id"), "allow_agent": False, "password": "secret"}
+            transport = transport_to(tmp_path, [server], None, config, **kwargs)
+            # Then what ssh_config leaves out is not tried
+            assert "none of the keys" in ask(transport, server)
+    assert wants.begun == 0

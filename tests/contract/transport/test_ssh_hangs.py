@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -125,3 +126,17 @@ def test_a_network_that_stalls_while_something_is_sent_ends_by_the_deadline(
         assert not waited.expired
         relay.frozen.clear()
         transport.close()
+
+
+def test_a_name_that_is_not_looked_up_in_time_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a name server that does not answer
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: over.wait(60))
+    waited = Deadline(15)
+    # When a host is looked up
+    transport = transport_to(tmp_path, "")
+    with pytest.raises(UnreachableError, match="no answer within 2 s"):
+        transport.execute(Target("host1", "web1.example.com"), ["true"], b"", lambda _: None, Deadline(20))
+    # Then the caller is free again
+    assert not waited.expired
+    over.set()
