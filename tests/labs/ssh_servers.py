@@ -8,10 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from paramiko import Ed25519Key, PKey
-from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_PARTIALLY_SUCCESSFUL,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_RESOURCE_SHORTAGE,
+    OPEN_SUCCEEDED,
+)
 from paramiko.server import InteractiveQuery
 
 from ops.fleet.transport import Target
@@ -31,6 +38,7 @@ class Manners(paramiko.ServerInterface):
     after : what is wanted after a key: `keyboard-interactive`, or nothing.
     questions : asked in turn; the answers have to be those of `answers`.
     pause_seconds : before the verdict on answers.
+    most_passages : how many connections it lets through to elsewhere at once.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class Manners(paramiko.ServerInterface):
         questions: Sequence[str] = (),
         answers: Sequence[str] = (),
         pause_seconds: float = 0.0,
+        most_passages: int = 0,
     ) -> None:
         self.hang_at = hang_at
         self.keys = keys
@@ -52,6 +61,34 @@ class Manners(paramiko.ServerInterface):
         self.over = threading.Event()
         self.tried: list[bytes] = []
         self.begun = 0
+        self.most_passages = most_passages
+        self.passages = self.refused_passages = 0
+        self._destinations: dict[int, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: object, destination: tuple[str, int]) -> int:  # noqa: ARG002
+        with self._lock:
+            if self.passages >= self.most_passages:
+                self.refused_passages += 1
+                return OPEN_FAILED_RESOURCE_SHORTAGE
+            self.passages += 1
+        self._destinations[chanid] = destination
+        return OPEN_SUCCEEDED
+
+    def pass_on(self, transport: paramiko.Transport) -> None:
+        """Carry what is let through."""
+        while not self.over.is_set():
+            channel = transport.accept(0.2)
+            destination = None if channel is None else self._destinations.get(channel.get_id())
+            if destination is not None:
+                threading.Thread(target=self._carry, args=(channel, destination), daemon=True).start()
+
+    def _carry(self, channel: paramiko.Channel, destination: tuple[str, int]) -> None:
+        with suppress(OSError, EOFError, paramiko.SSHException), channel, socket.create_connection(destination) as far:
+            threading.Thread(target=pump, args=(far, channel), daemon=True).start()
+            pump(channel, far)
+        with self._lock:
+            self.passages -= 1
 
     def _hang(self, stage: str) -> None:
         if stage == self.hang_at:
@@ -100,6 +137,14 @@ class Manners(paramiko.ServerInterface):
             channel.close()
 
 
+def pump(source: Any, sink: Any) -> None:
+    """Carry what comes from one to the other, until its end."""
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        while part := source.recv(1 << 14):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)
+
+
 class Server:
     """One that listens on a port of this machine, with a host key that its `known_hosts` line has."""
 
@@ -137,7 +182,7 @@ class Server:
             transport = paramiko.Transport(connection)
             transport.add_server_key(self._key)
             transport.start_server(server=self.manners)
-            self.manners.over.wait(60)
+            self.manners.pass_on(transport)
             transport.close()
 
 

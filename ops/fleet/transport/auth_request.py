@@ -12,6 +12,13 @@ from paramiko.ssh_exception import AuthenticationException, PartialAuthenticatio
 
 from ops.core.deadline import Deadline
 
+_TIMEOUT = "Authentication timeout."  # as paramiko has it
+
+
+def timed_out_asking(error: BaseException) -> bool:
+    """Whether a server did not answer a request to be let in."""
+    return str(error) == _TIMEOUT
+
 
 class AuthRequest:
     """One request. Each way of asking gives what else the server wants, nothing where it lets us in.
@@ -54,7 +61,7 @@ class AuthRequest:
             if self._waiting():
                 deadline = Deadline(self._seconds)
             elif deadline.expired:
-                raise AuthenticationException("Authentication timeout.")
+                raise AuthenticationException(_TIMEOUT)
             if not self._transport.is_active():
                 break
         if self._event.is_set() and self._handler.is_authenticated():

@@ -140,12 +140,16 @@ class Bastion:
         with self._bastions.lock:
             self.users -= 1
             last = self.users == 0
+            if last:  # at once: nobody may enter it between
+                self._forget()
         if last:
-            self.forget()
             self.hop.close()
 
     def forget(self) -> None:
         """Let nobody else go through it: it does not answer."""
         with self._bastions.lock:
-            if self._bastions.open.get(self._key) is self:
-                del self._bastions.open[self._key]
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._bastions.open.get(self._key) is self:
+            del self._bastions.open[self._key]

@@ -15,7 +15,7 @@ from paramiko.ssh_exception import (
 )
 
 from ops.fleet.transport.agents import PatientAgent, agent_path, matching
-from ops.fleet.transport.auth_request import AuthRequest
+from ops.fleet.transport.auth_request import AuthRequest, timed_out_asking
 from ops.fleet.transport.client_config import ClientConfig
 from ops.fleet.transport.keys import KeyFile, KeyStore, LockedKeyError, certified
 from ops.fleet.transport.prompts import HUMAN_SECONDS, NoAnswerError, Patience, Prompts
@@ -102,18 +102,8 @@ class Login:
         allowed: list[str] | None = None
         if self._may("publickey"):
             for key in self._keys():
-                try:
-                    allowed = self._request(transport).publickey(self._config.user, key)
-                except BadAuthenticationType as error:
-                    allowed = list(error.allowed_types)
-                except AuthenticationException as error:
-                    if not transport.is_active() or "timeout" in str(error).lower():
-                        raise
-                    self._refused += 1
-                except SSHException as error:  # an agent that does not sign after all
-                    if not transport.is_active():
-                        raise
-                    self._reasons.append(str(error))
+                left = self._by_key(transport, key)
+                allowed = allowed if left is None else left
                 if allowed == []:
                     return True
                 if allowed is not None and "publickey" not in allowed:
@@ -124,6 +114,29 @@ class Login:
             except BadAuthenticationType as error:
                 allowed = list(error.allowed_types)
         return allowed == [] or self._by_words(transport, allowed)
+
+    def _by_key(self, transport: Transport, key: PKey) -> list[str] | None:
+        """Try a key; gives what else the server wants, nothing where it lets us in, None where it does not take it."""
+        try:
+            left = self._request(transport).publickey(self._config.user, key)
+        except BadAuthenticationType as error:
+            return list(error.allowed_types)
+        except (SSHException, EOFError) as error:
+            if timed_out_asking(error):
+                raise
+            if not transport.is_active() and self._refused:
+                self._reasons.append(f"it ended the log-in after {self._refused + 1} of them, see its MaxAuthTries")
+                raise LoginError(self._refused, tuple(dict.fromkeys(self._reasons))) from error
+            if not transport.is_active():
+                raise
+            if isinstance(error, AuthenticationException):
+                self._refused += 1
+            else:  # an agent that does not sign after all
+                self._reasons.append(str(error))
+            return None
+        if left:
+            self._reasons.append(f"it took a key, and wants more: {', '.join(left)}")
+        return left
 
     def _by_words(self, transport: Transport, allowed: list[str]) -> bool:
         """Give a password and answers, as long as the server wants more."""
@@ -137,7 +150,7 @@ class Login:
             try:
                 allowed = step(transport)
             except AuthenticationException as error:
-                if not transport.is_active() or "timeout" in str(error).lower():
+                if not transport.is_active() or timed_out_asking(error):
                     raise
                 self._reasons.append(str(error) or "it refuses the answers")
                 return False
@@ -154,7 +167,7 @@ class Login:
         try:
             return self._request(transport).password(self._config.user, str(self._own.password))
         except AuthenticationException as error:
-            if type(error) is AuthenticationException and transport.is_active() and "timeout" not in str(error).lower():
+            if type(error) is AuthenticationException and transport.is_active() and not timed_out_asking(error):
                 raise AuthenticationException("it refuses the password") from error
             raise
 

@@ -173,7 +173,8 @@ class _Attempt:
             refused = any(isinstance(one, ConnectionRefusedError) for one in error.errors.values())
             return _REFUSED_SECONDS if refused else 0.0
         if isinstance(error, ChannelException):
-            return self._way.timeout_seconds if error.code in _SHORTAGES else _REFUSED_SECONDS
+            crowded = error.code in _SHORTAGES and self._through is not None and self._through.users > 1
+            return self._way.timeout_seconds if crowded else _REFUSED_SECONDS
         if isinstance(error, ProxyError):
             return _PROGRAM_SECONDS
         if self._transport is None or self._spoke or timed_out(error) or isinstance(error, ValueError):

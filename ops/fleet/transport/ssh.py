@@ -17,7 +17,7 @@ from ops.core.errors import SettingsError, UnreachableError
 from ops.fleet.transport import Exit, Input, Target
 from ops.fleet.transport.agents import agent_path
 from ops.fleet.transport.bastions import Bastions, Hop
-from ops.fleet.transport.client_config import ClientConfig
+from ops.fleet.transport.client_config import ClientConfig, home_path
 from ops.fleet.transport.client_configs import ClientConfigs, config_files
 from ops.fleet.transport.failures import Way, explain
 from ops.fleet.transport.forwarding import forward_agent
@@ -69,12 +69,13 @@ class SSHTransport:
         if not isinstance(config.gateway or "", str):
             raise SettingsError("expected a command, as ssh's ProxyCommand", where="gateway", hint="or use ProxyJump")
         prompts = prompts or Prompts()
-        files = given.get("key_filename") or ()
+        named = given.get("key_filename") or ()
+        files = (named,) if isinstance(named, str) else tuple(named)
         self._opener = Opener(
             Credentials(
-                KeyStore(given.get("passphrase"), prompts),
+                KeyStore(given.get("passphrase") or given.get("password"), prompts),
                 prompts,
-                (files,) if isinstance(files, str) else tuple(files),
+                tuple(home_path(str(file)) for file in files),
                 given.get("pkey"),
                 given.get("password"),
                 bool(given.get("allow_agent", True)),

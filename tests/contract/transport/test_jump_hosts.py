@@ -93,6 +93,26 @@ def test_hosts_behind_one_jump_host_share_a_connection_to_it(ssh_hosts: MakeHost
         assert Deadline(10).poll(lambda: threading.active_count() <= before + 1)
 
 
+@needs(SSH)
+def test_a_jump_host_that_lets_few_through_at_once_lets_all_through_in_the_end(tmp_path: Path) -> None:
+    # Given hosts behind a jump host that lets two connections through at once
+    make_key(tmp_path / "id")
+    with serving(tmp_path, Manners(most_passages=2)) as jump, serving(tmp_path, Manners()) as server:
+        config = behind(server, str(jump.port), "deploy")
+        # When all are asked at once
+        said = ask_all(transport_to(tmp_path, jump.line + server.line, config, tmp_path / "id"), hosts=5)
+        # Then all were, one after the other, over one connection
+        assert set(said.values()) == {""}, said
+        assert jump.connections == 1
+        assert jump.manners.refused_passages > 0
+        # And one that lets nobody through is not waited for
+        jump.manners.most_passages = 0
+        waited = Deadline(3)
+        said = ask_all(transport_to(tmp_path, jump.line + server.line, config, tmp_path / "id"), hosts=1)
+        assert not waited.expired
+    assert "the jump host jump" in said["web1"]
+
+
 @needs(SSH, SSHD)
 def test_a_jump_host_that_is_down_is_waited_for_once(tmp_path: Path) -> None:
     # Given hosts behind a jump host that never says a word

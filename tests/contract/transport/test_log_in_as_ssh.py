@@ -328,3 +328,34 @@ def test_ways_that_ssh_config_does_not_want_are_not_tried(tmp_path: Path) -> Non
             # Then what ssh_config leaves out is not tried
             assert "none of the keys" in ask(transport, server)
     assert wants.begun == 0
+
+
+@needs(SSH, SSHD)
+def test_a_server_that_has_seen_enough_keys_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an agent with more keys than a server lets be tried, the right one last
+    beside = Beside(tmp_path)
+    beside.known_hosts.write_text(f"web1 {beside.key('host')}\n")
+    keys = [tmp_path / f"key{number}" for number in range(3)]
+    for key in keys:
+        make_key(key)
+    config = f"Host web1\n  ProxyCommand {beside.server('host', None, 'MaxAuthTries 2')}\n  IdentityFile /none\n"
+    with agent(tmp_path, *keys, tmp_path / "id") as path:
+        monkeypatch.setenv("SSH_AUTH_SOCK", path)
+        beside.config.write_text(f"{config}  UserKnownHostsFile {beside.known_hosts}\n")
+        # Then the error says how many were tried
+        refusal = beside.ours("web1", connect_kwargs={})
+        assert "in with none of the keys" in refusal
+        assert "ended the log-in after 2 of them, see its MaxAuthTries" in refusal
+        # And naming the key helps
+        config += f"  IdentityFile {tmp_path}/id\n"
+        beside.config.write_text(f"{config}  UserKnownHostsFile {beside.known_hosts}\n")
+        assert beside.ours("web1", connect_kwargs={}) == ""
+
+
+def test_what_a_server_wants_beside_a_key_is_named(tmp_path: Path) -> None:
+    # Given a host that wants a password after the key, and none given
+    make_key(tmp_path / "id")
+    with serving(tmp_path, Manners(after="password")) as server:
+        transport = transport_to(tmp_path, [server], key_filename=str(tmp_path / "id"), allow_agent=False)
+        # Then the error says so
+        assert "it took a key, and wants more: publickey, password" in ask(transport, server)
