@@ -9,6 +9,7 @@ import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from paramiko import PKey
@@ -35,6 +36,12 @@ class KeyFile:
     default: bool = False
 
 
+@cache
+def key_store(passphrase: str | None, prompts: Prompts) -> KeyStore:
+    """Give the store of this process: a command may have several ways to its hosts, and asks for a passphrase once."""
+    return KeyStore(passphrase, prompts)
+
+
 class KeyStore:
     """The keys of files; used from several threads at once.
 
@@ -58,9 +65,9 @@ class KeyStore:
         SSHException, OSError : it cannot be read.
         """
         with self._lock:  # unlocking costs a tenth of a second on purpose: once for all hosts
-            if path not in self._known:
-                self._known[path] = _read(path, self._passphrase)
-            found = self._known[path]
+            found = self._known.get(path) or _read(path, self._passphrase)
+            if isinstance(found, (PKey, LockedKeyError)):
+                self._known[path] = found
         if isinstance(found, Exception):
             raise found
         return found

@@ -160,3 +160,7 @@ def _asked(file: int, question: str, echo: bool, deadline: Deadline) -> str:
         if not echo:
             with suppress(OSError):
                 os.write(file, b"\n")
+
+
+PROMPTS = Prompts()
+"""Those of this process: a command may have several ways to its hosts, and asks one question at a time."""

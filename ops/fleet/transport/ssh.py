@@ -21,12 +21,12 @@ from ops.fleet.transport.client_config import ClientConfig, home_path
 from ops.fleet.transport.client_configs import ClientConfigs, config_files
 from ops.fleet.transport.failures import Way, explain
 from ops.fleet.transport.forwarding import forward_agent
-from ops.fleet.transport.keys import KeyStore
+from ops.fleet.transport.keys import key_store
 from ops.fleet.transport.known_hosts import SYSTEM_FILES, KnownHosts, Trust, host_name, revoked_keys
 from ops.fleet.transport.lines import BROKEN, Line, converse, hung
 from ops.fleet.transport.login import Credentials
 from ops.fleet.transport.opening import Opener
-from ops.fleet.transport.prompts import Patience, Prompts
+from ops.fleet.transport.prompts import PROMPTS, Patience, Prompts
 from ops.fleet.transport.quoting import line_of
 from ops.fleet.transport.route import Route, route_to
 
@@ -48,7 +48,7 @@ class SSHTransport:
     connect_timeout_seconds : for each stage of connecting; `-t` and ssh_config's ConnectTimeout win over it.
     keep : keep connections for the next command on the same host until `close`; else each command has its own.
     say : is told, once, what ssh_config asks for and is not done here.
-    prompts : where a human is asked.
+    prompts : where a human is asked; None for those of this process.
 
     Raises
     ------
@@ -68,12 +68,12 @@ class SSHTransport:
         given = _checked(dict(config.connect_kwargs))
         if not isinstance(config.gateway or "", str):
             raise SettingsError("expected a command, as ssh's ProxyCommand", where="gateway", hint="or use ProxyJump")
-        prompts = prompts or Prompts()
+        prompts = prompts or PROMPTS
         named = given.get("key_filename") or ()
         files = (named,) if isinstance(named, str) else tuple(named)
         self._opener = Opener(
             Credentials(
-                KeyStore(given.get("passphrase") or given.get("password"), prompts),
+                key_store(given.get("passphrase") or given.get("password"), prompts),
                 prompts,
                 tuple(home_path(str(file)) for file in files),
                 given.get("pkey"),

@@ -33,7 +33,7 @@ GROUPS = some.builds(
 TERMS = some.builds(
     Terms, some.lists(PROCESSES, min_size=1, max_size=2).map(tuple),
     some.dictionaries(TEXT, some.tuples(TEXT, TEXT), max_size=2), some.none() | COUNT, some.tuples(GROUPS),
-    some.dictionaries(TEXT, COUNT, max_size=2), some.tuples(some.sampled_from(Cause)),
+    some.tuples(some.sampled_from(Cause)),
     some.dictionaries(TEXT, some.tuples(TEXT, TEXT), max_size=2),
 )  # fmt: skip
 JUDGEMENTS = some.builds(
