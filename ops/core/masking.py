@@ -20,7 +20,7 @@ _NAME = re.compile(
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
 # The rest is made when it is first needed: an agent's start is waited for
-_ABOUT = r"(file|path|dir|folder|location|sock|url|uri|endpoint)\Z"  # of a name: where it is, not it
+_ABOUT = r"(file|filename|path|dir|folder|location|sock|url|uri|endpoint)\Z"  # of a name: where it is, not it
 _ASSIGNED = (
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}"
     r"(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
@@ -147,7 +147,7 @@ def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
             return
         inside = above | {id(data)}
         for key, value in data.items() if isinstance(data, Mapping) else ((name, value) for value in data):
-            yield from _found(value, str(key) if not sounds_secret(name) else f"{name}.{key}", inside)
+            yield from _found(value, str(key), inside)
     elif is_secret(name, data):
         yield str(data)
     if isinstance(data, str):
@@ -158,6 +158,8 @@ def _inside(text: str) -> Iterator[str]:
     """Yield secrets within a text: of URLs, and what is assigned to a name that sounds like one."""
     if "://" in text:
         yield from _of_urls(text)
+    elif "@" in text and (bare := re.match(r"[^\s:/@]+:(\S+)@\S+\Z", text)):  # user:password@tcp(host)/database
+        yield bare[1]
     assigned = re.finditer(_ASSIGNED, text) if "=" in text or ":" in text else ()
     options = re.finditer(_OPTION, text) if "-" in text else ()
     for match in (*assigned, *options):

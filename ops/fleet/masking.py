@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ops.core.masking import MASK, SECRETS, is_secret, sounds_secret
+from ops.core.masking import MASK, SECRETS, is_secret
 
 # Within a line, as units and programs have it: `Environment="A=b c"`; `environment=A="b",C="d"`, `Environment=A=b`
 _IN_QUOTES = re.compile(r"(?<=[\"'])(?P<name>[A-Z_][A-Z0-9_]*)=(?P<value>(?:[^\"'\\]|\\.)*)")
@@ -17,9 +17,7 @@ _VARIABLE = re.compile(
 def masked(value: Any, key: str = "") -> Any:
     """Give JSON data without its secrets: values under a key that sounds like one, those of URLs, known ones."""
     if isinstance(value, dict):
-        return {
-            name: masked(item, f"{key}.{name}" if sounds_secret(key) else str(name)) for name, item in value.items()
-        }
+        return {name: masked(item, str(name)) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [masked(item, key) for item in value]
     if is_secret(key, value):

@@ -125,6 +125,7 @@ def test_every_userinfo_of_a_url_is_taken_out(url: str, parts: list[str]) -> Non
         "see https://example.com/a/@scope/b and me@example.com",
         "git+https://github.com/o/r.git@v1.2",
         "true 1 a web1 production running",
+        "orders-group ~/.ssh/id_ed25519 git@host:o/r.git",
     ],
 )
 def test_what_has_no_secret_stays_as_it_is(text: str) -> None:
@@ -132,7 +133,8 @@ def test_what_has_no_secret_stays_as_it_is(text: str) -> None:
     secrets = Secrets()
     secrets.learn({"A_PASS": "a", "B_PASS": "true", "C_PASS": 1, "D_PASS": "web1", "E_PASS": "running", "F_KEY": True})
     secrets.learn({"G_PASS": "production", "H_PASS": "", "I_PASS": None, "SSL_KEY_FILE": "/etc/ssl/app.key"})
-    secrets.learn({"url": text})
+    secrets.learn({"url": text, "key_filename": ["~/.ssh/id_ed25519"]})
+    secrets.learn({"roles": {"token-service": {"consumer_groups": ["orders-group"]}}})
     secrets.spare(["web1"])
     # Then it stays
     assert secrets.hide(text) == text
@@ -152,9 +154,10 @@ def test_values_within_other_values_are_learned() -> None:
     secrets = Secrets()
     secrets.learn({"command": "bin/run --db-password=opt1on-one --api-token opt1on-two --color blue"})
     secrets.learn({"x": 'org.apache.PlainLoginModule required username="u" password="j4as-inner";'})
+    secrets.learn({"DATABASE": "user:dsn-p@ss@tcp(db:3306)/app"})
     secrets.learn({"PEM_PRIVATE_KEY": "-----BEGIN KEY-----\nMIIabcdefgh\n-----END KEY-----"})
     # Then each of them is hidden alone
-    for one in ("opt1on-one", "opt1on-two", "j4as-inner", "MIIabcdefgh"):
+    for one in ("opt1on-one", "opt1on-two", "j4as-inner", "MIIabcdefgh", "dsn-p@ss"):
         assert one not in secrets.hide(f"it was {one}")
     assert secrets.hide("blue u run") == "blue u run"
 
