@@ -83,6 +83,9 @@ class Lasting(io.TextIOBase):
         if self._lost and self.ends_unread:
             raise OutputLostError
 
+    def close(self) -> None:
+        """Leave the stream to whom it belongs."""
+
     def isatty(self) -> bool:
         """Say whether the stream is a terminal."""
         return not self._lost and self._raw.isatty()

@@ -17,7 +17,7 @@ from pathlib import Path
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 
-_VARIABLE = "KARAFKA_PROGRAM"
+_VARIABLE = "OPS_RUN_OF_PROGRAM"
 _OF_A_SLOT = b"KARAFKA_STATUS_FILE="  # every process of a slot has it
 _KILL_SECONDS = 5.0
 _EVERY_SECONDS = 0.05

@@ -128,26 +128,20 @@ def test_a_deploy_whose_reader_leaves_after_a_line_goes_on_to_its_end(yard: Yard
     assert (yard.hosts["host1"] / "releases" / yard.only() / "REVISION").read_text().strip() == sha
 
 
-@pytest.mark.parametrize("seen", ["host1", "host2"])
-def test_a_host_that_has_seen_a_higher_lease_than_there_is_is_changed_again_after_unlock(yard: Yard, seen: str) -> None:
-    # Given a host that has seen the number of a clock far ahead: of the stage's keeper, or of another one
+def test_a_host_that_has_seen_a_higher_lease_than_there_is_is_changed_again_after_unlock(yard: Yard) -> None:
+    # Given a host that has seen a number of a clock far ahead, which the stage's keeper does not know of any more
     far = int(time.time()) + 400_000_000
-    for path in (root / "shared/tmp" for root in yard.hosts.values()):
-        (path / "lease.json").unlink(missing_ok=True)
-        (path / "lease-seen.json").unlink(missing_ok=True)
-    assert FenceRecord(yard.hosts[seen] / "shared").admit(Fence(far, "ann@here pid 1")) == ""
-    if seen != "host1":
-        # Then it refuses whoever has the lease, and names what helps
-        refused = yard.fab("karafka.restart", code=None)
-        assert refused.returncode == 10
-        assert f"taken over by ann@here pid 1 (number {far})" in refused.stderr
-        assert "fab karafka.unlock" in refused.stdout, refused.stdout
-        # When it is unlocked, which asks nobody as nobody has it
-        done = yard.fab("karafka.unlock")
-        assert f"host2 has seen number {far}" in done.stderr
-        assert done.stdout == "lifted\n"
+    assert FenceRecord(yard.hosts["host2"] / "shared").admit(Fence(far, "ann@here pid 1")) == ""
+    # Then it refuses whoever has the lease, and names what helps
+    refused = yard.fab("karafka.restart", code=10)
+    assert f"taken over by ann@here pid 1 (number {far})" in refused.stderr
+    assert "fab karafka.unlock" in refused.stdout, refused.stdout
+    # When it is unlocked, which asks nobody as nobody has it
+    done = yard.fab("karafka.unlock")
+    assert f"host2 has seen number {far}" in done.stderr
+    assert done.stdout == "lifted\n"
     # Then all hosts can be changed, and there is nothing more to lift
-    yard.fab("karafka.restart")
+    yard.fab("karafka.start")
     assert "nobody has the lease" in yard.fab("karafka.unlock").stdout
 
 

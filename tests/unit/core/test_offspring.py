@@ -48,12 +48,12 @@ def living(folder: Path) -> list[int]:
     return [int(one) for one in pids if start_ticks(int(one)) is not None]
 
 
-@pytest.mark.parametrize("run", [on_the_operators_machine, on_a_host])
-@pytest.mark.parametrize("ignoring", [False, True])
+@pytest.mark.parametrize(("run", "ignoring"), [(on_the_operators_machine, True), (on_a_host, False)])
 def test_all_that_it_has_started_ends_with_it(
     run: Callable[[list[str], float], None], ignoring: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_GRACE_SECONDS", 1.0)
+    for module in (local, streaming):
+        monkeypatch.setattr(module, "_GRACE_SECONDS", 0.5)
     # Given a program with children of all kinds, which itself ends on TERM or not
     script = tmp_path / "program"
     trap = "trap '' TERM" if ignoring else ":"
@@ -65,7 +65,7 @@ def test_all_that_it_has_started_ends_with_it(
     try:
         # When its time is over
         began = time.monotonic()
-        run(["sh", str(script)], 1.5)
+        run(["sh", str(script)], 1.0)
         # Then none of them is left, soon
         assert len((tmp_path / "pids").read_text().split()) >= len(CHILDREN) + 5
         assert living(tmp_path) == []
