@@ -9,8 +9,10 @@ import socket
 import subprocess
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ops.core.deadline import Deadline
@@ -20,6 +22,7 @@ from ops.node.fence import FenceRecord
 from ops.node.lease import LeaseKeeper
 from ops.node.releases import RECORDS
 from tests.labs.operators import Operator
+from tests.labs.parts import SSHD, needs
 from tests.labs.yard import STANDING, Yard
 
 STAGES = [stage.name for stage in deploy_flow((), Wanted(git=True, build=False, verify=False)).stages]
@@ -351,6 +354,31 @@ def test_the_deploy_after_one_that_was_killed_goes_through_within_the_leases_min
     # Then the lease has ended within its minute, and nothing that the dead one left took any more time
     assert time.monotonic() - killed < 60 + 30
     assert yard.only()
+
+
+@needs(SSHD)
+@pytest.mark.soak
+def test_a_deploy_whose_open_connections_all_fall_silent_keeps_its_lease_and_goes_on(yard: Yard) -> None:
+    # Given a deploy in a hook, and connections that all fall silent and do not break, as after a change of networks
+    moment = HookHere(yard)
+    moment.prepare()
+    with yard.operator("deploy") as operator:
+        moment.come(operator)
+        servers = [one.daemon for one in yard.fleet.hosts if one.daemon is not None]
+        silent = [child for one in servers for child in psutil.Process(one.identity.pid).children(recursive=True)]
+        for one in silent:
+            one.suspend()
+        # When more than its lease's minute is over
+        keeper = LeaseKeeper(yard.hosts["host1"] / "shared")
+        show = LeaseCall(LeaseAction.SHOW)
+        assert not Deadline(75).poll(lambda: not keeper.answer(show).lease.held, every=0.5)
+        moment.flag.unlink()
+        # Then it has it still, and goes on to its end by other connections
+        assert operator.end() == 0, operator.err
+    assert yard.only()
+    for one in silent:
+        with suppress(psutil.Error):
+            one.kill()
 
 
 def kill(yard: Yard, operator: Operator, number: signal.Signals = signal.SIGKILL) -> None:
