@@ -52,10 +52,12 @@ class FactsCall:
     ----------
     deploy_to : the application's folder.
     paths : files whose text is wanted, beside those that an install has put there; `~/` is the agent's home.
+    conf_d : the folder that supervisor's programs have to go into; empty for any that it includes.
     """
 
     deploy_to: str
     paths: tuple[str, ...] = ()
+    conf_d: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Facts:
     enabled : unit -> the word of `systemctl is-enabled`.
     linger : whether the user's own units outlive the session; None where that is of no matter, or nobody can tell.
     autostart : whether supervisor starts the programs with itself; None where that is of no matter.
+    program_file : where their conf file goes, so that supervisord includes it; empty where that is not known.
     keepers : living process -> the kind of manager that keeps it.
     wall : the host's clock, seconds since 1970.
     logs : process -> size of its log in bytes.
@@ -115,6 +118,7 @@ class Facts:
     enabled: dict[str, str] = field(default_factory=dict)
     linger: bool | None = None
     autostart: bool | None = None
+    program_file: str = ""
     keepers: dict[str, str] = field(default_factory=dict)
     space: Space | None = None
     logs: dict[str, int] = field(default_factory=dict)

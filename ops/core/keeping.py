@@ -24,6 +24,8 @@ class Keeping:
     scope : of systemd's units: `system`, or `user` (`systemctl --user`, with linger).
     sudo : whether systemctl is called by `sudo -n`.
     socket : of supervisord's XML-RPC server, an absolute path.
+    conf : supervisord's own conf file; empty for where it is looked for by itself.
+    credentials : a file with username and password of the socket; empty for those in `conf`.
     """
 
     kind: str = PIDFILE
@@ -31,6 +33,8 @@ class Keeping:
     scope: str = "system"
     sudo: bool = False
     socket: str = ""
+    conf: str = ""
+    credentials: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.scope not in SCOPES:
@@ -52,9 +56,15 @@ class Keeping:
     def group(self) -> str:
         """The conf file of the application's programs of supervisor, without its suffix: `karafka-sources`.
 
-        It is no group of supervisor's: each program is one of its own, so that a change of one touches no other.
+        The suffix is what supervisord includes: `.conf`, `.ini`. It is no group of supervisor's: each program is one of
+        its own, so that a change of one touches no other.
         """
         return f"karafka-{self.application}"
+
+    def is_conf(self, path: str) -> bool:
+        """Whether a path is that of the conf file, whatever its suffix."""
+        name = path.rpartition("/")[2]
+        return name.rpartition(".")[0] == self.group and self.kind == SUPERVISOR
 
     @property
     def rule(self) -> str:

@@ -229,7 +229,10 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         if unfit := trouble(broker):
             raise wrong("kafka.brokers", unfit)
     supervisor = settings.supervisor
-    folders = {"supervisor.socket": supervisor.socket, "supervisor.conf_d": supervisor.conf_d}
+    folders = {"supervisor.socket": supervisor.socket}
+    for key in ("conf", "conf_d", "credentials"):
+        if (named := getattr(supervisor, key)) is not None:
+            folders[f"supervisor.{key}"] = named
     for key, value in (folders | {"logrotate_d": settings.logrotate_d}).items():
         if not value.startswith("/"):
             raise wrong(key, f"expected an absolute path, got {value!r}")

@@ -79,12 +79,17 @@ class Supervisor(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes
     ----------
     socket : of its XML-RPC server (`[unix_http_server] file`).
-    conf_d : the folder that its `[include]` reads.
+    conf : its own conf file; None for the first of its usual places.
+    credentials : a file on the host with the username and password of the socket, in a section `[supervisorctl]`; None
+        for those in its conf file, if it has any.
+    conf_d : the folder that programs go into, of those that its `[include]` reads; None for the first one.
     watchdog_seconds : an `app` whose poll loops make no progress for so long is restarted; 0 for never.
     """
 
     socket: str = "/var/run/supervisor.sock"
-    conf_d: str = "/etc/supervisor/conf.d"
+    conf: str | None = None
+    credentials: str | None = None
+    conf_d: str | None = None
     watchdog_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
 
 

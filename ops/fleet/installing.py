@@ -23,7 +23,7 @@ def facts_plan(settings: Settings, places: tuple[Place, ...], paths: Callable[[H
 
     def change(action: HostAction) -> HostAction:
         host = hosts[action.target.name]
-        call = FactsCall(deploy_to(settings, host), paths(host))
+        call = FactsCall(deploy_to(settings, host), paths(host), settings.supervisor.conf_d or "")
         return replace(action, request=replace(action.request, facts=call))
 
     return make_plan(settings, places, Verb.FACTS).changed(change)

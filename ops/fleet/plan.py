@@ -166,8 +166,15 @@ def roster_of(settings: Settings, names: Iterable[str]) -> Roster:
 def keeping_of(settings: Settings) -> Keeping:
     """Give who keeps the processes."""
     systemd = settings.systemd
+    supervisor = settings.supervisor
     return Keeping(
-        settings.manager, settings.application, systemd.scope, sudo=systemd.sudo, socket=settings.supervisor.socket
+        settings.manager,
+        settings.application,
+        systemd.scope,
+        sudo=systemd.sudo,
+        socket=supervisor.socket,
+        conf=supervisor.conf or "",
+        credentials=supervisor.credentials or "",
     )
 
 

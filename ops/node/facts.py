@@ -52,7 +52,9 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         raise OpsError(f"this host knows no user {os.getuid()}", hint="look at: getent passwd") from None
     owner, owner_group = _owner(Path(call.deploy_to))
     installed = manifest.read(request.shared)
+    program_file = _program_file(kept, call.conf_d)
     asked = [f"{me.pw_dir}/{path[2:]}" if path.startswith("~/") else path for path in call.paths]
+    asked += [program_file] if program_file else []
     paths = dict.fromkeys((*asked, *(path for files in installed.values() for path in files)))
     found = {path: present(Path(path)) for path in paths}
     return Facts(
@@ -72,6 +74,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         enabled=_enabled(kept, [spec.name for spec in request.processes]),
         linger=linger(me.pw_name) if kept.kind == keeping.SYSTEMD and kept.scope == "user" else None,
         autostart=_autostart(kept, found),
+        program_file=program_file,
         keepers=_keepers(kept, reports),
         space=_space(Path(request.shared)),
         logs={spec.name: logtail.size(Path(located(spec).files.log)) for spec in request.processes},
@@ -158,11 +161,19 @@ def _enabled(kept: Keeping, names: list[str]) -> dict[str, str]:
     return {unit: run(asking(kept, "is-enabled", unit), _ASK_SECONDS).out.strip() or "not-found" for unit in units}
 
 
+def _program_file(kept: Keeping, conf_d: str) -> str:
+    if kept.kind != keeping.SUPERVISOR:
+        return ""
+    from ops.node.supervisor_conf import program_file
+
+    return program_file(kept, conf_d)
+
+
 def _autostart(kept: Keeping, found: Mapping[str, PresentFile | None]) -> bool | None:
     """Whether supervisor starts the programs with itself: it stands in their conf file."""
     if kept.kind != keeping.SUPERVISOR:
         return None
-    confs = [one.text for path, one in found.items() if one and path.endswith(f"/{kept.group}.conf")]
+    confs = [one.text for path, one in found.items() if one and kept.is_conf(path)]
     return any(map(enabled_in, confs)) if confs else None
 
 

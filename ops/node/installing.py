@@ -41,7 +41,7 @@ def install(request: Request, call: InstallCall, reports: Callable[[], tuple[Pro
     changed = [file for file in call.files if file.path in call.seen]
     with tempfile.TemporaryDirectory(prefix="karafka-install-") as folder:
         notes = verify(kept, staged(changed, Path(folder)))
-    conf = next((file for file in changed if _is_conf(kept, file.path)), None)
+    conf = next((file for file in changed if kept.is_conf(file.path)), None)
     before = facts.present(Path(conf.path)) if conf else None
     places = Places(sudo=kept.sudo)
     outdated: frozenset[str] = frozenset()
@@ -97,7 +97,7 @@ def uninstall(request: Request, reports: Callable[[], tuple[ProcessReport, ...]]
         if now is not None and (other := _of_another(request, now)):
             notes.append(f"left alone, as it is of {other}: {path}")
             continue
-        if now is not None and _is_conf(kept, path):
+        if now is not None and kept.is_conf(path):
             programs = now.text
         if now is not None and now.digest != was:
             notes.append(f"{path} had been edited by hand")
@@ -182,10 +182,6 @@ def _make_folders(folders: Iterable[Path]) -> None:
             make_folder(folder)
         except OSError as error:
             raise OpsError(f"cannot be made: {error.strerror}", where=str(folder), hint="fab karafka.setup") from error
-
-
-def _is_conf(kept: Keeping, path: str) -> bool:
-    return kept.kind == keeping.SUPERVISOR and path.endswith(f"/{kept.group}.conf")
 
 
 def _outdated(kept: Keeping, living: Iterable[str], replaced: Iterable[str], programs: Container[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from ops.core.installation import HostFile
 from ops.core.keeping import Keeping
 from ops.core.supervisor import enabled_in, programs_in
 from ops.node.placing import Places
-from ops.node.supervisord import ACTIVE, Supervisord
+from ops.node.supervisord import ACTIVE, Supervisord, SupervisorError
 
 _REMOVE_SECONDS = 10.0
 _AUTOSTART = re.compile(r"^autostart\s*=.*$", re.MULTILINE)
@@ -23,9 +23,7 @@ def silent(kept: Keeping) -> str:
     ------
     SupervisorError : never; it is the answer.
     """
-    from ops.node.supervisord import SupervisorError
-
-    server = Supervisord(kept.socket)
+    server = Supervisord.of(kept)
     try:
         server.programs()
     except SupervisorError as error:
@@ -55,11 +53,12 @@ def take_in(kept: Keeping, places: Places, conf: HostFile | None = None, before:
     ------
     SupervisorError : supervisord cannot be asked, or cannot make sense of the file.
     """
-    server = Supervisord(kept.socket)
+    server = Supervisord.of(kept)
     try:
         own = programs_in(conf.text if conf is not None else "") | programs_in(before)
         added, changed, removed = ([name for name in names if name in own] for names in server.reread())
         if conf is not None and _AUTOSTART.sub("", conf.text) == _AUTOSTART.sub("", before):
+            _prove(kept, server, conf)
             return frozenset()  # it is of matter when supervisord starts, and then it reads the file
         active = {name for name, program in server.programs().items() if program.state in ACTIVE}
         fresh = [*added, *(name for name in changed if name not in active)]
@@ -77,9 +76,32 @@ def take_in(kept: Keeping, places: Places, conf: HostFile | None = None, before:
         for name in removed:
             if name not in active:
                 server.remove_group(name, Deadline(_REMOVE_SECONDS))
+        if conf is not None:
+            _prove(kept, server, conf)
         return frozenset(changed) & frozenset(active)
     finally:
         server.close()
+
+
+def _prove(kept: Keeping, server: Supervisord, conf: HostFile) -> None:
+    """See that supervisord knows the programs of a file.
+
+    Raises
+    ------
+    SupervisorError : it does not; the text says which files it reads.
+    """
+    missing = programs_in(conf.text) - server.programs().keys()
+    if not missing:
+        return
+    from ops.node.supervisor_conf import SupervisorConfError, patterns
+
+    try:
+        reads = f"it includes {' '.join(patterns(kept)) or 'no files'}"
+    except SupervisorConfError as error:
+        reads = f"what it includes is not known: {error.where}: {error.what}" if error.where else error.what
+    what = f"supervisord does not read it, and knows no program {', '.join(sorted(missing))}; {reads}"
+    hint = "karafka.supervisor.conf names its supervisord.conf, karafka.supervisor.conf_d the folder that it includes"
+    raise SupervisorError(what, where=conf.path, hint=hint)
 
 
 def reread(kept: Keeping) -> None:
@@ -89,7 +111,7 @@ def reread(kept: Keeping) -> None:
     ------
     SupervisorError : supervisord cannot be asked, or cannot make sense of a file.
     """
-    server = Supervisord(kept.socket)
+    server = Supervisord.of(kept)
     try:
         server.reread()
     finally:

@@ -5,6 +5,7 @@ Source of methods, states and faults: supervisor's documentation, "XML-RPC API D
 
 from __future__ import annotations
 
+import base64
 import http.client
 import socket
 import xmlrpc.client
@@ -16,6 +17,7 @@ from xml.parsers.expat import ExpatError
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.keeping import Keeping
 
 _SECONDS = 10.0  # for one answer: nothing here waits for a process
 T = TypeVar("T")
@@ -75,11 +77,25 @@ class Supervisord:
     Parameters
     ----------
     path : its socket (`[unix_http_server] file`).
+    credentials : gives username and password, should it ask for them.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, credentials: Callable[[], tuple[str, str]] | None = None) -> None:
         self._path = path
-        self._proxy = xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(path))
+        self._credentials = credentials
+        self._transport = _UnixTransport(path)
+        self._proxy = xmlrpc.client.ServerProxy("http://supervisor", transport=self._transport)
+
+    @classmethod
+    def of(cls, kept: Keeping) -> Supervisord:
+        """Give the supervisord that keeps an application's processes."""
+
+        def credentials() -> tuple[str, str]:
+            from ops.node.supervisor_conf import credentials as found  # most sockets have none
+
+            return found(kept)
+
+        return cls(kept.socket, credentials)
 
     def close(self) -> None:
         """Close the connection."""
@@ -169,9 +185,11 @@ class Supervisord:
                 return None
             raise self._refusal(fault, name) from fault
         except xmlrpc.client.ProtocolError as error:
-            what = f"supervisord answers with HTTP status {error.errcode}: {error.errmsg}"
-            hint = "leave username and password out of [unix_http_server]: the socket's mode says who may use it"
-            raise SupervisorError(what, where=self._path, hint=hint if error.errcode == 401 else "") from error
+            if error.errcode != 401:
+                what = f"supervisord answers with HTTP status {error.errcode}: {error.errmsg}"
+                raise SupervisorError(what, where=self._path) from error
+            self._authorize()
+            return self._call(call, name, fine)
         except PermissionError as error:
             hint = "let this user use it: chmod and chown in [unix_http_server] of supervisord.conf"
             raise SupervisorError("this user may not use supervisord's socket", where=self._path, hint=hint) from error
@@ -183,6 +201,23 @@ class Supervisord:
             raise SupervisorError(f"supervisord does not answer: {error}", where=self._path) from error
         except (xmlrpc.client.Error, ExpatError) as error:
             raise SupervisorError(f"what answers is no supervisord: {error}", where=self._path) from error
+
+    def _authorize(self) -> None:
+        """Say who this is from now on, as supervisord wants a username and password.
+
+        Raises
+        ------
+        SupervisorError : they are not known, or it has refused them.
+        """
+        what = "supervisord wants a username and password"
+        if self._credentials is None or self._transport.authorized:
+            refused = "; it refused those that its conf file, or karafka.supervisor.credentials, has"
+            raise SupervisorError(what + (refused if self._transport.authorized else ""), where=self._path)
+        try:
+            self._transport.authorize(*self._credentials())
+        except OpsError as error:
+            why = f"{error.where}: {error.what}" if error.where else error.what
+            raise SupervisorError(f"{what}; {why}", where=self._path, hint=error.hint) from error
 
     def _refusal(self, fault: xmlrpc.client.Fault, name: str) -> SupervisorError:
         if fault.faultCode == Fault.BAD_NAME:
@@ -225,6 +260,21 @@ class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
+        self._headers_of_ours: list[tuple[str, str]] = []
+
+    @property
+    def authorized(self) -> bool:
+        """Whether it says who asks."""
+        return bool(self._headers_of_ours)
+
+    def authorize(self, username: str, password: str) -> None:
+        """Say with each call who asks (RFC 7617)."""
+        word = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self._headers_of_ours = [("Authorization", f"Basic {word}")]
+
+    def send_headers(self, connection: http.client.HTTPConnection, headers: list[tuple[str, str]]) -> None:
+        """Send the headers of one call."""
+        super().send_headers(connection, [*headers, *self._headers_of_ours])
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         connection = self._connection[1] or _UnixConnection(self._path)

@@ -19,13 +19,20 @@ from ops.core.protocol import ProcessSpec
 from ops.core.settings import Host, Settings
 from ops.render.templates import FileRecord, render
 
+_CONF_D = "/etc/supervisor/conf.d"
 _START_RETRIES = 10  # with pauses of 1, 2, 3 s ...: a minute beside what the starts themselves take
 _MARGIN_SECONDS = 1.0  # what the wrapper itself takes to begin and to end
 _COMMENT = re.compile(r"(\s)([;#])")  # what supervisor cuts a line off at
 
 
 def supervisor_files(
-    settings: Settings, host: Host, specs: Sequence[ProcessSpec], *, user: str, enabled: bool = False
+    settings: Settings,
+    host: Host,
+    specs: Sequence[ProcessSpec],
+    *,
+    user: str,
+    enabled: bool = False,
+    conf: str = "",
 ) -> tuple[FileRecord, ...]:
     """Give the files of one host, as absolute paths there.
 
@@ -34,6 +41,7 @@ def supervisor_files(
     specs : all processes of the host.
     user : whom they run as.
     enabled : start them with supervisord, so at boot.
+    conf : path of the conf file; empty for where Debian's supervisord includes it.
 
     Raises
     ------
@@ -41,9 +49,9 @@ def supervisor_files(
     """
     kept = Keeping(SUPERVISOR, settings.application)
     root = PurePosixPath(host.deploy_to or settings.deploy_to)
-    path = str(PurePosixPath(settings.supervisor.conf_d) / f"{kept.group}.conf")
+    path = conf or str(PurePosixPath(settings.supervisor.conf_d or _CONF_D) / f"{kept.group}.conf")
     python = str(root / settings.agent_python)
-    conf = render(
+    programs = render(
         "supervisor",
         {"karafka.conf.j2": path},
         application=settings.application,
@@ -58,7 +66,7 @@ def supervisor_files(
         FileRecord(supervisor.env_file(shared, spec.name), _env_text(settings.application, spec), 0o600)
         for spec in specs
     )
-    return (*conf, *envs)
+    return (*programs, *envs)
 
 
 def _program(

@@ -33,10 +33,11 @@ childlogdir = {folder}
 loglevel = debug
 [unix_http_server]
 file = {socket}
+{credentials}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [include]
-files = {folder}/conf.d/*.conf
+files = {include}
 """
 
 
@@ -46,11 +47,16 @@ class LocalSupervisord:
     Parameters
     ----------
     folder : where it keeps everything but its socket, whose path the kernel allows 107 bytes.
+    include : the pattern of its programs' files, below the folder.
+    password : of the user `operator`, whom its socket asks for; empty for nobody.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, include: str = "conf.d/*.conf", password: str = "") -> None:
         self.folder = folder
-        self.conf_d = folder / "conf.d"
+        self._include = include
+        self._password = password
+        self.conf = folder / "supervisord.conf"
+        self.conf_d = folder / Path(include).parent
         self._short = Path(tempfile.mkdtemp(prefix="sv-"))
         self.socket = str(self._short / "s")
         self._daemon: Daemon | None = None
@@ -73,9 +79,11 @@ class LocalSupervisord:
         OpsError : it does not.
         """
         self.conf_d.mkdir(parents=True, exist_ok=True)
-        conf = self.folder / "supervisord.conf"
-        conf.write_text(_CONF.format(folder=self.folder, socket=self.socket))
-        argv = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(conf)]
+        credentials = f"username = operator\npassword = {self._password}" if self._password else ""
+        text = _CONF.format(folder=self.folder, socket=self.socket, include=self._include, credentials=credentials)
+        self.conf.touch(0o600)
+        self.conf.write_text(text)
+        argv = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-c", str(self.conf)]
         self._daemon = daemon = Daemon.spawn("supervisord", argv, directory=self.folder)
         if not Deadline(_START_SECONDS).poll(lambda: self._answers() or not daemon.alive()) or not daemon.alive():
             raise OpsError(f"supervisord does not answer: {tail(daemon.log)}", where=str(self.folder))
@@ -89,7 +97,11 @@ class LocalSupervisord:
 
     def keeping(self, application: str) -> Keeping:
         """Give the manager of an application, as requests carry it."""
-        return Keeping(SUPERVISOR, application, socket=self.socket)
+        return Keeping(SUPERVISOR, application, socket=self.socket, conf=str(self.conf))
+
+    def client(self) -> Supervisord:
+        """Give a connection to it."""
+        return Supervisord.of(self.keeping("any"))
 
     def install(
         self, application: str, specs: Sequence[ProcessSpec], *, watchdog_seconds: float = 0.0
@@ -143,7 +155,7 @@ class LocalSupervisord:
 
     def update(self) -> Mapping[str, list[str]]:
         """Read the files anew and do what `supervisorctl update` does; gives the groups by what was done to them."""
-        server = Supervisord(self.socket)
+        server = self.client()
         try:
             added, changed, removed = server.reread()
             for name in (*changed, *removed):
@@ -155,7 +167,7 @@ class LocalSupervisord:
         return {"added": added, "changed": changed, "removed": removed}
 
     def _answers(self) -> bool:
-        server = Supervisord(self.socket)
+        server = self.client()
         try:
             server.programs()
         except OpsError:

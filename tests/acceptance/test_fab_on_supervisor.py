@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ops.core.identity import Identity
-from ops.node.supervisord import Supervisord
 from ops.sandbox.census import guard
 from ops.sandbox.supervisord import LocalSupervisord
 from tests.labs.shop import Shop
@@ -36,7 +35,7 @@ def project(shop: Shop, server: LocalSupervisord) -> Shop:
 
 
 def states(server: LocalSupervisord) -> dict[str, str]:
-    asked = Supervisord(server.socket)
+    asked = server.client()
     try:
         return {name: program.state for name, program in asked.programs().items()}
     finally:
@@ -138,3 +137,64 @@ def test_processes_are_migrated_there_and_back_and_a_broken_run_goes_on(
     alive = pids(project)
     assert len(alive) == 2
     assert all(Path(f"/proc/{pid}").exists() for pid in alive)
+
+
+def test_a_supervisord_as_epel_and_arch_have_it_with_a_password(
+    shop: Shop, tmp_path: Path, run_owner: Identity
+) -> None:
+    # Given a supervisord that includes *.ini, and whose socket asks for a username and password
+    secret = "s3cr3t%% and #more"
+    with LocalSupervisord(tmp_path / "supervisord", include="supervisord.d/*.ini", password=secret) as server:
+        guard(server.folder, run_owner)
+        own = {"socket": server.socket, "conf": str(server.conf)}
+        shop.settings(manager="supervisor", supervisor=own)
+        # When the programs are installed there
+        shown = shop.fab("karafka.install", "--diff", *ONLY).stdout
+        said = shop.fab("karafka.install", *ONLY).stdout
+        # Then they are where it looks for them, and it knows them
+        assert [path.name for path in server.conf_d.iterdir()] == ["karafka-shop.ini"]
+        assert states(server) == {"karafka-shop@karafka-0": "STOPPED"}
+        # And they are started, seen, started at boot and removed as anywhere
+        said += shop.fab("karafka.start", *ONLY).stdout
+        said += shop.fab("karafka.status", *ONLY).stdout
+        shop.fab("karafka.enable", *ONLY)
+        assert "autostart = true" in (server.conf_d / "karafka-shop.ini").read_text()
+        assert "already installed" in shop.fab("karafka.install", *ONLY).stdout
+        said += shop.fab("karafka.config").stdout
+        assert "s3cr3t" not in said + shown
+        # When the password is another one than that of the file that is named
+        wrong = tmp_path / "credentials"
+        wrong.write_text("[supervisorctl]\nusername = operator\npassword = another\n")
+        shop.settings(manager="supervisor", supervisor={**own, "credentials": str(wrong)})
+        # Then that is said, of one that others can read, too, and the right one is not shown
+        wrong.chmod(0o644)
+        refused = shop.fab("karafka.status", *ONLY, code=None)
+        assert "supervisord wants a username and password" in refused.stdout + refused.stderr
+        assert "other users can read it" in refused.stdout + refused.stderr
+        wrong.chmod(0o600)
+        refused = shop.fab("karafka.stop", *ONLY, code=1)
+        assert "it refused those that" in refused.stdout + refused.stderr
+        assert "another" not in refused.stdout + refused.stderr
+        # When it is right there, then it works
+        wrong.write_text(f"[supervisorctl]\nusername = operator\npassword = {secret}\n")
+        shop.fab("karafka.stop", *ONLY)
+        shop.fab("karafka.uninstall", *ONLY)
+        assert states(server) == {}
+
+
+def test_an_install_that_supervisord_does_not_see_says_so_and_leaves_nothing(
+    project: Shop, server: LocalSupervisord, tmp_path: Path
+) -> None:
+    # Given a folder that supervisord does not include
+    own = {"socket": server.socket, "conf": str(server.conf), "conf_d": str(tmp_path / "conf.d")}
+    project.settings(manager="supervisor", supervisor=own)
+    # When programs are installed there
+    done = project.fab("karafka.install", *ONLY, code=1)
+    # Then it says that supervisord does not read it, and what it reads, and nothing is left
+    said = done.stdout + done.stderr
+    assert "supervisord does not read it, and knows no program karafka-shop@karafka-0" in said
+    assert f"it includes {server.conf_d}/*.conf" in said
+    assert not list((tmp_path / "conf.d").iterdir())
+    assert states(server) == {}
+    # And the next one says the same, and starts in no circle
+    assert "does not read it" in project.fab("karafka.install", *ONLY, code=1).stderr

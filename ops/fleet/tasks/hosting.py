@@ -40,7 +40,14 @@ class HostState:
 
 
 def host_files(
-    settings: Settings, host: Host, *, user: str, group: str, home: str, enabled: bool = False
+    settings: Settings,
+    host: Host,
+    *,
+    user: str,
+    group: str,
+    home: str,
+    enabled: bool = False,
+    program_file: str = "",
 ) -> tuple[HostFile, ...]:
     """Render all files of a host by which its manager keeps the processes.
 
@@ -48,6 +55,7 @@ def host_files(
     ----------
     user, group : whom the processes run as.
     enabled : whether supervisor starts them with itself.
+    program_file : where supervisor's conf file goes; empty for the usual place.
 
     Raises
     ------
@@ -66,7 +74,10 @@ def host_files(
     else:
         records = rotation_files(settings, host, user=user, group=group)
         if settings.manager == SUPERVISOR:
-            records = (*supervisor_files(settings, host, specs, user=user, enabled=enabled), *records)
+            records = (
+                *supervisor_files(settings, host, specs, user=user, enabled=enabled, conf=program_file),
+                *records,
+            )
     return tuple(HostFile(one.path, one.text, one.mode) for one in records)
 
 
@@ -102,7 +113,9 @@ def look(
             continue
         on = bool(facts.autostart) if enabled is None else enabled
         user, group = _whose(settings, facts)
-        files = host_files(settings, place.host, user=user, group=group, home=facts.home, enabled=on)
+        files = host_files(
+            settings, place.host, user=user, group=group, home=facts.home, enabled=on, program_file=facts.program_file
+        )
         found = changes(files, facts, settings.manager)
         states.append(HostState(place, outcome, facts, files, found, watcher.at[outcome.host]))
     return tuple(states)

@@ -43,7 +43,7 @@ class SupervisorManager:
 
     def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
         """Report how several processes are; supervisord is asked once."""
-        server = Supervisord(self._kept.socket)
+        server = Supervisord.of(self._kept)
         try:
             programs, reason = server.programs(), ""
         except SupervisorError as error:
@@ -75,7 +75,7 @@ class SupervisorManager:
     def _operate(self, spec: ProcessSpec, work: Callable[[SupervisedOperation], ProcessReport]) -> ProcessReport:
         from ops.node.supervised import SupervisedOperation  # sockets and subprocesses: a status does without
 
-        server = Supervisord(self._kept.socket)
+        server = Supervisord.of(self._kept)
         program = self._kept.program(spec.name)
 
         def operate() -> ProcessReport:

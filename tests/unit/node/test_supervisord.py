@@ -57,7 +57,7 @@ def server_saying() -> Iterator[Callable[[bytes], Supervisord]]:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (answer("401 Unauthorized", ""), "leave username and password out"),
+        (answer("401 Unauthorized", ""), "supervisord wants a username and password"),
         (answer("500 Internal Server Error", ""), "HTTP status 500"),
         (answer("200 OK", "<html>"), "what answers is no supervisord"),
         (b"", "does not answer"),
