@@ -128,6 +128,8 @@ class DeployCall:
     release : the name; of a cleanup or list none.
     revision, branch, performer : for the records; the commit, what it was called, who deploys.
     source : the git repository; not used where there is an artifact.
+    tree : the folder of the repository that becomes the release; empty for all of it.
+    strip : leading folders of an artifact's names that are left out.
     build : argv of the build step; empty for the default one, None for none.
     python : of a check, the interpreter below the release's folder.
     env : of the build, the check or the hook.
@@ -163,6 +165,8 @@ class DeployCall:
     oldest: tuple[int, ...] = ()
     name: str = ""
     timeout_seconds: float = 600.0
+    tree: str = ""
+    strip: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what names no release, or no revision; see `_check`."""

@@ -6,7 +6,7 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
@@ -25,12 +25,23 @@ _SCALARS: dict[str, Any] = {  # settings of a single value: as the environment n
     **dict.fromkeys(
         (
             *("application", "deploy_to", "command", "app", "karafka_env", "env_file", "pid", "role"),
-            *("worker_command", "agent_python", "python", "known_hosts", "stage", "repo_url", "branch", "tool"),
+            *(
+                "worker_command",
+                "agent_python",
+                "python",
+                "known_hosts",
+                "stage",
+                "repo_url",
+                "repo_tree",
+                "branch",
+                "tool",
+            ),
         ),
         str,
     ),
     **dict.fromkeys(("processes", "pool", "keep_releases"), Count),
     "workers": Workers,
+    "strip_components": Annotated[int, msgspec.Meta(ge=0, le=10)],
     **dict.fromkeys(("start_timeout_seconds", "stop_timeout_seconds", "connect_timeout_seconds"), Seconds),
     **dict.fromkeys(("build_timeout_seconds", "hook_timeout_seconds"), Seconds),
     **dict.fromkeys(("auto_rollback", "default_hooks"), bool),
@@ -209,6 +220,9 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
             raise wrong(
                 one.key, f"{one.path!r}: the default build makes one in each release, over what is there; set build"
             )
+    tree = settings.repo_tree
+    if tree is not None and ({"", ".", ".."} & set(tree.rstrip("/").split("/")) or not tree.isprintable()):
+        raise wrong("repo_tree", f"expected a folder of the repository, got {tree!r}")
     try:
         build = settings.build_argv
     except ValueError as error:

@@ -148,6 +148,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     logrotate_d : the folder of logrotate's rules on a host.
     repo_url : the git repository that releases come from, as the hosts reach it; not needed for artifacts.
     branch : branch, tag or commit that is deployed.
+    repo_tree : the folder of the repository that becomes the release; None for all of it.
+    strip_components : leading folders of an artifact's names that are left out, as by tar's option.
     keep_releases : good ones that are kept on a host.
     linked_dirs, linked_files : below shared/, linked into each release.
     build : the build step: true for the default one, false for none, or argv of the project's own.
@@ -188,6 +190,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     logrotate_d: str = "/etc/logrotate.d"
     repo_url: str | None = None
     branch: Annotated[str, msgspec.Meta(pattern=rf"^{BRANCH}\Z")] = "main"
+    repo_tree: str | None = None
+    strip_components: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     keep_releases: Count = 5
     linked_dirs: tuple[str, ...] = ()
     linked_files: tuple[str, ...] = ()

@@ -42,6 +42,8 @@ class ReleaseTopics:
         found = ask(transport, action, lambda _: None).described
         if found is None:
             raise OpsError("the release did not say what it reads", where=first.target.name)
+        if not all(name.isprintable() for group, topics in found.items() for name in (group, *topics)):
+            raise OpsError("the release names groups or topics that are no names", where=first.target.name)
         return cls({group: tuple(topics) for group, topics in found.items()})
 
     def expected(self, terms: Terms) -> Terms:

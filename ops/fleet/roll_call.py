@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from ops.core.errors import OpsError
 from ops.core.handover import CAPABLE, HANDOVER
 from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.settings import Settings
@@ -34,7 +35,12 @@ class RollCall:
         self._restarted: set[str] = set()
 
     def first(self, report: Report, plan: Plan) -> None:
-        """Take in a status of the whole stage, before the plan is carried out."""
+        """Take in a status of the whole stage, before the plan is carried out.
+
+        Raises
+        ------
+        OpsError : a host names a slot beside its own whose member is another host's.
+        """
         self._report = report
         pauses = {
             f"{action.target.name} {spec.name}": spec for action in plan.actions for spec in action.request.processes
@@ -43,9 +49,13 @@ class RollCall:
             spec = pauses.get(process.name)
             paused = process if spec is None else replace(process, pause_seconds=_pause_seconds(spec, each))
             self._first[paused.name] = paused
+        own = {one.instance_id for one in self._first.values()}
         for outcome in report.outcomes:
             for each in outcome.others:
-                other = self._process(outcome, each, instance_id(self._settings, outcome.host, each.name))
+                member = instance_id(self._settings, outcome.host, each.name)
+                if member in own:  # a host's word for a slot must not be another host's member
+                    raise OpsError(f"{each.name} would be another host's member {member}", where=outcome.host)
+                other = self._process(outcome, each, member)
                 self._others[other.name] = other
 
     def reports(self, host: str) -> tuple[ProcessReport, ...]:

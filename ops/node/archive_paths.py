@@ -15,6 +15,39 @@ class RefusedError(Exception):
     """What a member must not do."""
 
 
+class Lead:
+    """The leading folders that all names of an archive have in common, and that are left out.
+
+    Parameters
+    ----------
+    count : how many; 0 leaves names as they are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._parts: Parts | None = None
+
+    def without(self, path: Parts, *, is_folder: bool) -> Parts:
+        """Return a name without them; none for the folders themselves.
+
+        Raises
+        ------
+        RefusedError : it lies beside them.
+        """
+        if not self._count:
+            return path
+        lead = path[: self._count]
+        if len(lead) < self._count or (len(path) == self._count and not is_folder):
+            if is_folder and (self._parts is None or lead == self._parts[: len(lead)]):
+                return ()
+            raise RefusedError(f"lies in none of the {self._count} leading folders that are to be left out")
+        if self._parts is None:
+            self._parts = lead
+        if lead != self._parts:
+            raise RefusedError(f"lies beside {shown_name(b'/'.join(self._parts))}, whose content is to be the release")
+        return path[self._count :]
+
+
 def stays(path: Parts, links: Mapping[Parts, bytes], root: bytes, shared: Container[Parts] = ()) -> bool:
     """Whether a link, followed as the kernel would, is within the release at every step.
 

@@ -17,7 +17,8 @@ from ops.core.linked import REVISION
 from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
-from ops.node import audit, building, extraction, fitness, linking, nameless, sources, streaming
+from ops.node import audit, building, extraction, fitness, lfs, linking, nameless, sources, streaming
+from ops.node.archive_paths import shown_name
 from ops.node.payload import Payload
 from ops.node.releases import Releases
 from ops.node.turn import Permit
@@ -85,7 +86,7 @@ class _Step:
             return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
         args = (call.source, call.branch, releases.root, call.timeout_seconds)
         if call.action is DeployAction.RESOLVE and self._request.fence is None:
-            return DeployAnswer(revision=sources.look_up(*args, self._run))
+            return DeployAnswer(revision=sources.look_up(*args, self._tell, self._run))
         if call.action is DeployAction.RESOLVE:
             with releases.locked(self._permit):
                 return DeployAnswer(revision=sources.resolve(*args, self._tell, self._run))
@@ -134,10 +135,13 @@ class _Step:
         try:
             if call.artifact is not None:
                 args = (call.artifact, self._payload, releases.root, path, call.timeout_seconds)
-                sources.receive(*args, self._tell, self._permit)
+                sources.receive(*args, self._tell, self._permit, call.strip)
+                self._look_into(path, call.artifact.name)
             else:
                 origin = (call.source, call.revision, releases.root, path, call.timeout_seconds)
-                sources.archive(*origin, self._tell, self._run)
+                sources.archive(*origin, self._tell, self._run, call.tree)
+            pointers = "git lfs pull, before it is packed" if call.artifact else "install git-lfs on the host"
+            lfs.require_none(path, pointers)
             extraction.write((f"{call.revision}\n".encode(),), REVISION, path, releases.root)
             linking.link(path, releases.shared, call.linked_dirs, call.linked_files)
             if call.build is None:
@@ -210,6 +214,13 @@ class _Step:
             audit.log_revision(self.releases.root, audit.revision_line(call))
         except OSError as error:
             self._remark(f"{audit.REVISIONS} could not be written: {error.strerror}")
+
+    def _look_into(self, release: Path, name: str) -> None:
+        """Say that an archive has a folder around all that it has: then nothing is where it is expected."""
+        entries = list(release.iterdir())
+        if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
+            around = shown_name(os.fsencode(entries[0].name))
+            self._remark(f"{name} has all of it in the folder {around}; `strip_components: 1` would leave that out")
 
     def _remark(self, text: str) -> None:
         self.remarks.append(text)

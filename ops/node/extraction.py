@@ -26,9 +26,10 @@ import tarfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from ops.core.errors import OpsError
-from ops.node.archive_paths import Parts, RefusedError, encoded, parts_of, shown_name, stays
+from ops.node.archive_paths import Lead, Parts, RefusedError, encoded, parts_of, shown_name, stays
 from ops.node.ownership import owner_below
 from ops.node.tarball import Readable, Tarball
 
@@ -43,34 +44,54 @@ _KINDS = {
 }
 
 
-def unpack(source: Readable, name: str, release: Path, root: Path) -> None:
-    """Put what an archive has into a release's folder.
+class Packed(NamedTuple):
+    """One archive: its bytes, its name for errors, and how many leading folders of its names are left out.
+
+    All of its members have to lie below the same ones.
+    """
+
+    source: Readable
+    name: str
+    strip: int = 0
+
+
+def unpack(source: Readable, name: str, release: Path, root: Path, strip: int = 0) -> None:
+    """Put what an archive has into a release's folder; see `unpack_all`."""
+    unpack_all((Packed(source, name, strip),), release, root)
+
+
+def unpack_all(archives: Iterable[Packed], release: Path, root: Path) -> None:
+    """Put what archives have into a release's folder, one after the other; links are judged by all of it.
 
     Parameters
     ----------
-    name : of the archive, for errors.
     root : deploy_to: whoever owns it owns what root unpacks.
 
     Raises
     ------
-    OpsError : the archive is damaged, or a member is refused; it names the member.
+    OpsError : an archive is damaged, or a member is refused; it names the member.
     """
-    tarball = Tarball(source, name)
     with Tree(release, root) as tree:
-        member: tarfile.TarInfo | None = None
-        try:
-            for member in tarball.members():
-                tree.take(member, tarball)
-        except RefusedError as why:
-            raise OpsError(f"{name} cannot be unpacked: {_shown(member)} {why}") from None
-        except OSError as error:
-            what = error.strerror or str(error)
-            raise OpsError(f"{name} cannot be unpacked: {_shown(member)}: {what}") from error
+        name = ""
+        for source, name, strip in archives:
+            _take_all(Tarball(source, name), name, Lead(strip), tree)
         stray = tree.stray()
         if stray is not None:
             path, target = stray
             what = f"{shown_name(path)} is a link to {shown_name(target)}, which leads out of the release"
             raise OpsError(f"{name} cannot be unpacked: {what}")
+
+
+def _take_all(tarball: Tarball, name: str, lead: Lead, tree: Tree) -> None:
+    member: tarfile.TarInfo | None = None
+    try:
+        for member in tarball.members():
+            tree.take(member, tarball, lead)
+    except RefusedError as why:
+        raise OpsError(f"{name} cannot be unpacked: {_shown(member)} {why}") from None
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise OpsError(f"{name} cannot be unpacked: {_shown(member)}: {what}") from error
 
 
 def write(parts: Iterable[bytes], name: str, release: Path, root: Path) -> None:
@@ -107,9 +128,9 @@ class Tree:
         while self._open:
             os.close(self._open.pop())
 
-    def take(self, member: tarfile.TarInfo, tarball: Tarball) -> None:
+    def take(self, member: tarfile.TarInfo, tarball: Tarball, lead: Lead) -> None:
         """Put one member in its place."""
-        path = parts_of(member.name)
+        path = lead.without(parts_of(member.name), is_folder=member.isdir())
         if member.isdir():
             self._folder(path)
         elif not path:
@@ -123,7 +144,7 @@ class Tree:
         elif member.issym():
             self.link(path, encoded(member.linkname))
         elif member.islnk():
-            self._hard_link(path, parts_of(member.linkname))
+            self._hard_link(path, lead.without(parts_of(member.linkname), is_folder=False))
         else:
             raise RefusedError(f"is {_KINDS.get(member.type, f'of the unknown kind {member.type!r}')}")
 

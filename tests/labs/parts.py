@@ -105,6 +105,7 @@ ACTIONLINT = Part("actionlint", _programs("actionlint"), ("make actionlint",))
 TCSH = Part("tcsh", _programs("tcsh"))
 CAPISTRANO = Part("Capistrano", _programs("cap"))
 GIT = Part("git", _programs("git"), ("sudo apt-get install git",))
+GIT_LFS = Part("git-lfs", _programs("git-lfs"))
 NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
 OWN_FOLDER = Part("a folder that no other user may change", _own_folder, ("clone into a home folder below /home",))
 AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
@@ -119,6 +120,7 @@ PARTS = (
     TCSH,
     CAPISTRANO,
     GIT,
+    GIT_LFS,
     NAMESPACES,
     AUTOGROUP,
     OWN_FOLDER,

@@ -19,6 +19,7 @@ from ops.fleet.report import Outcome, Report
 from ops.fleet.rollout import carry_out
 from ops.fleet.transport import Transport
 
+TRANSFER_SECONDS = 1800.0  # what takes a release's files, or a repository, to a host
 _LOCK_SECONDS = 60.0  # an agent waits for another one's turn
 _OUTPUT = ("build", "hook")  # steps whose details are lines that a program printed
 _PYTHON = re.compile(r"python[0-9.]*")

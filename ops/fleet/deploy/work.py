@@ -16,15 +16,16 @@ from ops.core.interpreters import OLDEST
 from ops.core.release import NAME, Artifact, DeployAction, DeployAnswer, Release, ReleaseState, is_newer
 from ops.core.retention import previous_of
 from ops.core.settings import Settings
-from ops.core.telling import HostFact, Said, Uploaded
+from ops.core.telling import Said, Uploaded
 from ops.fleet.deploy import artifact as artifacts
-from ops.fleet.deploy.fleet import Fleet, StepFailedError, answers, check_python, require
+from ops.fleet.deploy.fleet import TRANSFER_SECONDS, Fleet, StepFailedError, answers, check_python, require
 from ops.fleet.deploy.flow import Step, Wanted
+from ops.fleet.deploy.revision import resolve
 
-_TRANSFER_SECONDS = 1800.0
 _VERIFY_SECONDS = 60.0
 _CHOSEN = (ReleaseState.WHOLE, ReleaseState.BAD)  # by name one may go to a bad one, too
 _RELEASE_FORMAT = "%Y%m%d%H%M%S"
+_LATEST = "99981231235959"
 
 
 @dataclass
@@ -108,19 +109,17 @@ class Work:
             self.done.revision = self.done.revision or f"sha256:{self._artifact.digest[:16]}"
 
     def _resolve(self) -> None:
-        first = self.fleet.only(self.fleet.names[:1])
-        source, branch = self._settings.repo_url or "", self.done.branch
-        found = first.ask(DeployAction.RESOLVE, seconds=_TRANSFER_SECONDS, source=source, branch=branch)
-        self.done.revision = found[first.names[0]].revision
-        self.fleet.narrator.tell(HostFact(first.names[0], "revision", f"{branch} is {self.done.revision}"))
+        self.done.revision = resolve(self.fleet, self.done.branch)
 
     def _update(self) -> None:
         self.done.begun = True
         found = self.fleet.ask(
             DeployAction.UPDATE,
-            seconds=_TRANSFER_SECONDS,
+            seconds=TRANSFER_SECONDS,
             payload=self._payload if self._path is not None else None,
             source=self._settings.repo_url or "",
+            tree=self._settings.repo_tree or "",
+            strip=self._settings.strip_components,
             artifact=self._artifact,
             linked_dirs=self._settings.linked_dirs,
             linked_files=self._settings.linked_files,
@@ -220,8 +219,16 @@ def _build_of(settings: Settings) -> dict[str, Any]:
 
 
 def new_name(there: Iterable[Release], now: float) -> str:
-    """Name a release after the time of day in UTC; always beyond all that there are, whatever the clocks say."""
+    """Name a release after the time of day in UTC; always beyond all that there are, whatever the clocks say.
+
+    Raises
+    ------
+    OpsError : there is one at the end of all times.
+    """
     newest = max((one.name for one in there if NAME.fullmatch(one.name) and _seconds(one.name)), default="")
+    if newest > _LATEST:
+        hint = "no release can be named after it: remove it, or give the folder another name"
+        raise OpsError(f"a host has a release of the year {newest[:4]}: {newest}", hint=hint)
     while (name := time.strftime(_RELEASE_FORMAT, time.gmtime(now))) <= newest:
         now = max(now + 1, _seconds(newest) + 1)
     return name

@@ -105,25 +105,16 @@ def rollback(
 @command(help={"hosts": _HELP["hosts"], "json": _HELP["json"]})
 def check(context: Context, hosts: Text = None, json: bool = False) -> int:
     """Look whether a deploy could begin: permissions, space, linked files, brokers, clocks; makes missing folders."""
-    from ops.core.release import DeployAction
-    from ops.core.telling import HostFact, Said
+    from ops.core.telling import Said
+    from ops.fleet.deploy.revision import resolve
     from ops.fleet.deploy.work import check as look
 
     fleet, _, _ = _prepare(context, hosts, json=json)
     look(fleet, None)
-    source = fleet.settings.repo_url
-    if source is not None:
-        first = fleet.only(fleet.names[:1])
-        branch = fleet.settings.branch
-        found = first.ask(DeployAction.RESOLVE, seconds=_RESOLVE_SECONDS, source=source, branch=branch)
-        revision = found[first.names[0]].revision
-        known = f"{branch} is {revision}" if revision else f"{branch} is no branch or tag; a deploy looks for a commit"
-        fleet.narrator.tell(HostFact(first.names[0], "revision", known))
+    if fleet.settings.repo_url is not None:
+        resolve(fleet, fleet.settings.branch, look_only=True)
     fleet.narrator.tell(Said(f"{len(fleet.places)} hosts are fit for a deploy"))
     return 0
-
-
-_RESOLVE_SECONDS = 1800.0
 
 
 @command(help={"hosts": _HELP["hosts"], "json": "print JSON"})

@@ -313,3 +313,27 @@ def test_what_cannot_be_removed_is_a_remark_and_deploys_go_on(place: Place) -> N
     place.enter = ()
     assert place.update("20260101000006", b"x").error == ""
     assert "20260101000001" not in place.names()
+
+
+def test_an_artifact_with_one_folder_around_it_is_said_to_be_one_and_its_pointers_are_refused(place: Place) -> None:
+    # Given an artifact as people pack a checkout: all of it in one folder
+    packed = pack({"app-1.0/file": b"x"})
+    artifact = Artifact("app-1.0.tar.gz", len(packed), hashlib.sha256(packed).hexdigest())
+    # When it is taken as it is, and without that folder
+    plain = place.ask(DeployAction.UPDATE, "20260101000001", packed, artifact=artifact).deployed
+    inner = place.ask(DeployAction.UPDATE, "20260101000002", packed, artifact=artifact, strip=1).deployed
+    # Then the first says so, and the second has what is in it
+    assert plain is not None
+    assert plain.remarks == (
+        "app-1.0.tar.gz has all of it in the folder 'app-1.0'; `strip_components: 1` would leave that out",
+    )
+    assert (place.root / "releases/20260101000001/app-1.0/file").read_bytes() == b"x"
+    assert inner is not None
+    assert inner.remarks == ()
+    assert (place.root / "releases/20260101000002/file").read_bytes() == b"x"
+    # And one that was packed without the files of Git LFS is no release
+    packed = pack({"model": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 4\n".encode()})
+    artifact = Artifact("app.tar.gz", len(packed), hashlib.sha256(packed).hexdigest())
+    refused = place.ask(DeployAction.UPDATE, "20260101000003", packed, artifact=artifact)
+    assert "'model' came as a pointer of Git LFS" in refused.error
+    assert place.names() == ["20260101000001", "20260101000002"]

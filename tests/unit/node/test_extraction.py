@@ -429,3 +429,30 @@ def test_an_archive_is_unpacked_while_it_arrives(tmp_path: Path) -> None:
     # Then what had arrived was there before the rest had
     assert "f0" in slow.seen
     assert "f2" not in slow.seen
+
+
+def test_folders_around_all_of_an_archive_are_left_out_and_what_is_beside_them_is_refused(tmp_path: Path) -> None:
+    # Given an archive whose members lie below one folder, with links among them
+    link = member("./app-1.0/same", tarfile.SYMTYPE, "src/file")
+    hard = member("app-1.0/hard", tarfile.LNKTYPE, "app-1.0/src/file")
+    folder = member("app-1.0", tarfile.DIRTYPE)
+    whole = (member(".", tarfile.DIRTYPE), folder, member("app-1.0/src/file"), link, hard)
+    place = Place(tmp_path)
+    # When it is unpacked without that folder
+    extraction.unpack(io.BytesIO(pack(*whole)), "app.tar", place.release, place.root, 1)
+    # Then its content is the release, and links lead where they led
+    assert {path.name for path in place.release.iterdir()} == {"src", "same", "hard"}
+    assert (place.release / "same").read_text() == (place.release / "hard").read_text() == "new"
+    # And what is beside the folder, above it, or leads out of it is refused by name
+    beside, above = member("app-2.0/file"), member("README")
+    out = member("app-1.0/out", tarfile.SYMTYPE, "../app-1.0/src")
+    for wrong, count, words in (
+        (beside, 1, "'app-2.0/file' lies beside 'app-1.0'"),
+        (above, 1, "'README' lies in none of the 1 leading folders"),
+        (out, 1, "'out' is a link to '../app-1.0/src', which leads out of the release"),
+        (folder, 2, "app-1.0/same' lies in none of the 2 leading folders"),
+    ):
+        shutil.rmtree(place.release)
+        place.release.mkdir()
+        with pytest.raises(OpsError, match=words):
+            extraction.unpack(io.BytesIO(pack(*whole, wrong)), "app.tar", place.release, place.root, count)

@@ -1,0 +1,48 @@
+"""Git LFS: files that a repository has elsewhere, and in whose place it has a pointer of three lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ops.core.errors import OpsError
+from ops.node.archive_paths import shown_name
+
+_POINTER = re.compile(rb"version https?://[^\n]{1,100}/spec/[^\n]{1,20}\n(.{1,400}\n)*?oid sha256:[0-9a-f]{64}\n")
+_LONGEST_BYTES = 1024  # as its specification has it
+
+
+def options() -> tuple[str, ...]:
+    """Give git's options by which an archive has the files themselves; the pointers where there is no git-lfs."""
+    there = shutil.which("git-lfs") is not None
+    values = {
+        "smudge": "git-lfs smudge -- %f" if there else "",
+        "process": "git-lfs filter-process" if there else "",
+        "required": "true" if there else "false",
+    }
+    return tuple(word for name, value in values.items() for word in ("-c", f"filter.lfs.{name}={value}"))
+
+
+def require_none(release: Path, hint: str) -> None:
+    """Make sure that no pointer has come instead of a file.
+
+    Raises
+    ------
+    OpsError : one has; it is named.
+    """
+    found = [path.relative_to(release) for path in _small(release) if _POINTER.match(path.read_bytes())]
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        name = shown_name(os.fsencode(min(found)))
+        raise OpsError(f"{name}{more} came as a pointer of Git LFS, without its content", hint=hint)
+
+
+def _small(release: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(release):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink() and path.is_file() and path.stat().st_size <= _LONGEST_BYTES:
+                yield path
