@@ -138,6 +138,7 @@ class DeployCall:
     leaving : of a publish, the release that is bad from now on; of a finish, what was gone back from.
     brokers : of a check, who must be reachable, `host:port`.
     wall : the operator's clock, seconds since 1970.
+    stage : of a check, for whom the host is written down where setup has not.
     tool : of a check, the operator's version of the tool.
     oldest : of a build or a check, the interpreter that the release's own venv has to be of at least; empty for any.
     name : of a hook.
@@ -165,6 +166,7 @@ class DeployCall:
     oldest: tuple[int, ...] = ()
     name: str = ""
     timeout_seconds: float = 600.0
+    stage: str = ""
     tree: str = ""
     strip: int = 0
 

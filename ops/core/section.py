@@ -5,6 +5,7 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -255,6 +256,7 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
     if not _is_absolute(settings.python):
         raise wrong("python", f"expected the absolute path of an interpreter, got {settings.python!r}")
     seen: set[str] = set()
+    places: dict[tuple[str, int, str], str] = {}
     for index, host in enumerate(settings.hosts):
         if not _is_absolute(host.python):
             raise wrong(f"hosts[{index}].python", f"expected the absolute path of an interpreter, got {host.python!r}")
@@ -263,6 +265,11 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         seen.add(host.host)
         if host.deploy_to is not None and not _is_absolute(host.deploy_to):
             raise wrong(f"hosts[{index}].deploy_to", _no_absolute(host.deploy_to))
+        folder = posixpath.normpath(host.deploy_to or settings.deploy_to)
+        first = places.setdefault((host.address or host.host, host.port or 22, folder), host.host)
+        if first != host.host:
+            what = f"{host.host} and {first} are one machine and cannot share {folder}: one host, or a deploy_to each"
+            raise wrong(f"hosts[{index}]", what)
     for role in settings.role_names:
         if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
             raise wrong("role" if role not in settings.roles else f"roles.{role}", f"no host has the role {role!r}")

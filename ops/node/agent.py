@@ -40,6 +40,7 @@ def carry_out(request: Request, emit: Emit, payload: Payload | None = None) -> R
         return Response((), error=f"the request names a process twice: {', '.join(names)}")
     _learn_secrets(request, emit)
     try:
+        _look_who_lives_here(request)
         _admit(request, emit)
         return _carry_out(request, emit, payload, permit_for(request))
     except LockHeldError as error:
@@ -134,6 +135,19 @@ def _addresses() -> tuple[str, ...]:
     from ops.node.sockets import addresses
 
     return addresses()
+
+
+def _look_who_lives_here(request: Request) -> None:
+    """Make sure that what is to be changed is this host's.
+
+    Raises
+    ------
+    OpsError : it is another host's of the inventory.
+    """
+    if request.shared and request.verb not in (*ASKING, Verb.LEASE, Verb.HISTORY):
+        from ops.node import resident
+
+        resident.require(Path(request.shared), request.host)
 
 
 def _admit(request: Request, emit: Emit) -> None:

@@ -17,7 +17,7 @@ from ops.core.linked import REVISION
 from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
-from ops.node import audit, building, extraction, fitness, lfs, linking, nameless, sources, streaming
+from ops.node import audit, building, extraction, fitness, lfs, linking, nameless, resident, sources, streaming
 from ops.node.archive_paths import shown_name
 from ops.node.payload import Payload
 from ops.node.releases import Releases
@@ -82,6 +82,7 @@ class _Step:
             return DeployAnswer()
         if call.action is DeployAction.CHECK:
             self._settle()
+            resident.claim(releases.shared, self._request.host, call.stage)
             found = fitness.troubles(releases, call)
             return DeployAnswer(troubles=found, done=() if found else (fitness.remark(releases),))
         args = (call.source, call.branch, releases.root, call.timeout_seconds)

@@ -200,6 +200,7 @@ def check(fleet: Fleet, artifact: Artifact | None) -> Mapping[str, DeployAnswer]
         linked_files=settings.linked_files,
         brokers=settings.kafka.brokers if settings.kafka.observe_from == "host" else (),
         wall=time.time(),
+        stage=settings.stage,
         tool=__version__,
         **_build_of(settings),
     )

@@ -72,6 +72,7 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
     wheels = {wheel.name: wheel.content, **_wheelhouse(wheelhouse, wheel)}
     order = {
         "stage": settings.stage,
+        "fleet": [host.host for host in settings.hosts],
         "version": wheel.version,
         "digest": wheel.digest,
         "wheel": wheel.name,

@@ -26,6 +26,7 @@ LOOK_SECONDS = 10
 BLOCK_BYTES = 1 << 18
 FOLDERS = ("releases", "repo", "shared/releases", "shared/tmp/pids", "shared/tmp/slots", "shared/log")
 LINK = "karafka-ops"
+HOST = "karafka-ops-host.json"
 MARK = "karafka-ops.json"  # as ops.core.installation has it
 OTHERS_WRITE = 0o022  # an access list's write permission shows in the group's bit
 PYTHON = re.compile(r"python3(\.[0-9]+)?")
@@ -98,17 +99,45 @@ def main(order: dict[str, Any], wheels: bytes) -> dict[str, Any]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            move_in(shared, order)
             raise RefusalError("another setup is under way there", "wait for its end") from None
+        move_in(shared, order)
+        write(shared / HOST, {"host": order["host"], "stage": order["stage"]})
         made = made_by(shared / LINK, order["digest"])
         changed = made is None or not made.will_do(order["python"])
         newer = "" if made is None or changed else beyond(made, order)
         if changed:
             make_venv(shared, order, interpreters(order), wheels)
-        write(shared / "karafka-ops-host.json", {"host": order["host"], "stage": order["stage"]})
         own = look(shared / LINK / "bin" / "python")
         mark = json.loads((shared / LINK / MARK).read_text())
     python = str(own._replace(path=mark["python"])) if own else ""
     return {"done": True, "changed": changed, "python": python, "newer": newer}
+
+
+def move_in(shared: Path, order: dict[str, Any]) -> None:
+    """Make sure that no other host lives there; one that the inventory does not have any more has been renamed.
+
+    Raises
+    ------
+    RefusalError : one does, or may.
+    """
+    file = shared / HOST
+    try:
+        known = json.loads(file.read_text())
+        name, stage = str(known["host"]), str(known["stage"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if name in ("", order["host"]):
+        return
+    if stage == order["stage"] and name not in order["fleet"]:
+        say(step="renamed", detail=f"it was {name}")
+        return
+    raise RefusalError(
+        f"{shared.parent} is the one of host {name} (stage {stage}): two hosts cannot share one, on a network file "
+        "system or as one machine under two names: releases, locks and processes would be each other's",
+        f"give {order['host']} a deploy_to of its own; where {name} has another machine by now (this one was made of "
+        f"its image, or names have moved): rm {file} there, then fab karafka.setup",
+    )
 
 
 class Made(NamedTuple):
