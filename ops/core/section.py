@@ -5,7 +5,6 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -256,7 +255,6 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
     if not _is_absolute(settings.python):
         raise wrong("python", f"expected the absolute path of an interpreter, got {settings.python!r}")
     seen: set[str] = set()
-    places: dict[tuple[str, int, str], str] = {}
     for index, host in enumerate(settings.hosts):
         if not _is_absolute(host.python):
             raise wrong(f"hosts[{index}].python", f"expected the absolute path of an interpreter, got {host.python!r}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.release import COMMIT
 from ops.core.repository import Repository, repository_of
+from ops.node import removal
 from ops.node.streaming import Ended, Run
 
 _ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
@@ -161,25 +161,30 @@ class Mirror:
                 return
             why = fetched.lines[-1] if fetched.lines else fetched.code
             self.tell("mirror", f"could not be updated ({why}), made anew")
-        fresh = self.path.with_name(f".{self.path.name}")
-        shutil.rmtree(fresh, ignore_errors=True)
+        fresh, old = (self.path.with_name(f".{self.path.name}-{kind}-{os.getpid()}") for kind in ("new", "old"))
         fresh.parent.mkdir(parents=True, exist_ok=True)
         argv = ["git", *self.login.options, "clone", "--quiet", "--bare", "--", address, str(fresh)]
         try:
             self.run(argv, deadline.remaining, env=self._environment()).require(
                 "the repository cannot be cloned", hint=f"on the host, as this user: git ls-remote {address}"
             )
-            shutil.rmtree(self.path, ignore_errors=True)
             with suppress(FileNotFoundError):
-                self.path.rmdir()
+                self.path.rename(old)  # what cannot be removed must not be in the way
             fresh.rename(self.path)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            self._tidy()
         self.tell("mirror", f"made in {time.monotonic() - began:.1f} s")
 
     def _ambiguous(self, name: str, own: Sequence[str]) -> OpsError:
         both = f"both a branch and a tag are called {name!r}, and are not the same commit"
         return OpsError(both, hint=f"name one of them: {' or '.join(own)}")
+
+    def _tidy(self) -> None:
+        """Remove what was made anew, and what those who were killed at it have left."""
+        for path in self.path.parent.glob(f".{self.path.name}-*"):
+            left = removal.remove(path)
+            if left:
+                self.tell("warning", f"{path} could not be removed: {left}")
 
     def _commit(self, name: str, deadline: Deadline) -> str:
         """Return the commit of a name as git reads it; empty for none."""

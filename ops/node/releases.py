@@ -77,7 +77,10 @@ class Releases:
     def get(self, name: str) -> Release:
         """Give what is noted of a release."""
         broken = Release(name, ReleaseState.BAD, reason="its record is damaged")
-        return durable.read(self._records / f"{name}.json", Release, Release(name), broken)
+        try:
+            return durable.read(self._records / f"{name}.json", Release, Release(name), broken)
+        except OpsError as error:  # another user's: one record must not keep all others from being read
+            return replace(broken, reason=f"its record {error.what}")
 
     def note(self, release: Release) -> None:
         """Write down how a release is."""

@@ -108,12 +108,19 @@ def test_an_artifact_is_deployed_with_hooks_that_inherit_the_lease(yard: Yard) -
     # Then the lease is free again: without the variable a command takes its own
     assert "nobody has the lease" in yard.fab("test", "deploy.unlock", "--yes").stdout
     # And an archive that says something else than what was sent is refused before anything is moved
+    log = yard.hosts["host2"] / "revisions.log"
+    log.rename(log.with_name("kept"))
+    log.mkdir()
     events = yard.fab("test", "deploy", "--artifact", str(artifact), "--json", "--hosts", "host2").stdout
+    log.rmdir()
+    log.with_name("kept").rename(log)
     kinds = [json.loads(line) for line in events.splitlines()]
     assert all(one.pop("at") for one in kinds)
     assert kinds[0] == {"event": "StageBegun", "flow": "deploy", "stage": "starting"}
     assert kinds[-1]["event"] == "Result"
     assert kinds[-1]["exit_code"] == 0
+    # And what could not be done, and keeps nothing from going on, is among the last words
+    assert "host2: revisions.log could not be written: Is a directory\nrelease " in kinds[-1]["message"]
     assert {
         "event": "Uploaded",
         "host": "host2",

@@ -100,19 +100,27 @@ def test_what_capistrano_deployed_is_listed_gone_on_from_and_gone_back_to(taken:
     assert len(log) == 4
     words = [line.split("(at")[0] for line in log]
     assert len(set(words)) == 1, log
-    # When it is rolled back, and once more
-    for expected in (theirs[2], theirs[1]):
+    # When it is rolled back, and on and on
+    for expected in (theirs[2], theirs[1], theirs[0]):
         fab(taken.folder, "deploy.rollback")
         # Then it is theirs, one after the other
         assert taken.current()["host1"] == expected
+    # And no way leads on, nor to what was left
+    assert "nothing to roll back to" in fab(taken.folder, "deploy.rollback", code=1).stderr
+    assert taken.current()["host1"] == theirs[0]
     # And old ones are removed as theirs would be
     fab(taken.folder, "deploy")
     taken.settings(**shared, keep_releases=1)
     fab(taken.folder, "deploy.cleanup")
-    assert taken.current()["host1"] in {path.name for path in (root / "releases").iterdir()}
-    assert not (root / "releases" / theirs[0]).exists()
+    last = taken.current()["host1"]
+    left = {path.name for path in (root / "releases").iterdir()}
+    assert {last, theirs[0]} <= left  # what was gone back to last is the way back
+    assert not {theirs[1], theirs[2]} & left
     # And Capistrano goes on where we stopped
     taken.cap("test", "deploy")
     assert taken.current()["host1"] > ours
     found = json.loads(fab(taken.folder, "deploy.releases", "--json").stdout)["hosts"]["host1"]
     assert found["current"] == taken.current()["host1"]
+    # And the way back from there is ours again
+    fab(taken.folder, "deploy.rollback")
+    assert taken.current()["host1"] == last

@@ -21,7 +21,7 @@ from ops.node import sources, streaming
 from ops.node.lfs import require_none
 from ops.node.mirror import Mirror
 from ops.node.submodules import absolute
-from tests.labs.parts import GIT, GIT_LFS, find, needs
+from tests.labs.parts import GIT, GIT_LFS, NAMESPACES, find, needs
 
 pytestmark = needs(GIT)
 ALLOWED = ("-c", "protocol.file.allow=always")
@@ -132,6 +132,37 @@ def test_a_name_is_a_branch_a_tag_or_a_commit_of_theirs_and_a_forks_commit_is_no
             host.release(made.folder, revision)
 
 
+@needs(NAMESPACES)
+def test_a_broken_mirror_is_made_anew_also_where_it_cannot_be_removed(
+    make: Callable[[str], Repository], tmp_path: Path
+) -> None:
+    # Given a mirror that is broken, with something in it that cannot be removed, and one that a killed agent was making
+    made, root = make("source"), tmp_path / "app"
+    commit = made.commit(file="1")
+    (root / "repo/busy").mkdir(parents=True)
+    (root / "repo/HEAD").write_text("broken")
+    (root / ".repo-new-1/objects").mkdir(parents=True)
+    # When it is asked for a commit, twice
+    script = f"mount -t tmpfs none repo/busy && exec {sys.executable} -c '{ASK}' {made.folder}"
+    done = subprocess.run(
+        ("unshare", "-rm", "sh", "-c", script), cwd=root, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+    # Then it is a good one each time, and what is left of the old one is told
+    assert done.stdout.count(commit) == 2, done.stderr
+    assert done.stdout.count("could not be removed: 'busy': something is mounted there") == 1
+    assert sorted(path.name for path in root.iterdir() if not path.name.startswith(".repo-old-")) == ["repo"]
+
+
+ASK = """
+import sys
+from pathlib import Path
+from ops.core.deadline import Deadline
+from ops.node import streaming
+from ops.node.mirror import Mirror
+for _ in range(2):
+    print(Mirror(sys.argv[1], Path("repo").absolute(), print, streaming.run).commit_of("main", Deadline(60)))
+"""
 WRONG = st.text(min_size=1, max_size=70).filter(lambda text: not COMMIT.fullmatch(text)) | st.sampled_from(
     ["--output=/srv/x", "../x", "a" * 41, "A" * 40, f"{'a' * 40}\n", "sha256:x", "٣" * 40]
 )

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from ops.core.errors import OpsError, SettingsError
+from ops.core.errors import OpsError
 from ops.core.protocol import Request, Verb
 from ops.core.release import DeployAction, DeployAnswer, DeployCall
-from ops.core.section import load
 from ops.fleet.setup import remote
 from ops.node import resident
 from ops.node.agent import carry_out
@@ -115,17 +114,3 @@ def test_setup_says_so_while_the_other_host_is_being_set_up(tmp_path: Path) -> N
         # When web2 begins
         with pytest.raises(remote.RefusalError, match=SHARED):
             remote.main({**order("web2", "web1", "web2"), "deploy_to": str(tmp_path)}, empty.getvalue())
-
-
-def test_one_machine_under_two_names_is_refused_where_the_settings_tell() -> None:
-    # Given hosts of one address
-    def settings(**second: Any) -> None:
-        hosts = [{"host": "web1", "address": "10.0.0.1"}, {"host": "web2", "address": "10.0.0.1", **second}]
-        load({"application": "a", "deploy_to": "/srv/a", "command": "x", "stages": {"test": {"hosts": hosts}}})
-
-    # Then they need a folder each, or are behind different ports
-    settings(deploy_to="/srv/b")
-    settings(port=2222)
-    for same in ({}, {"port": 22}, {"deploy_to": "/srv//a/"}, {"user": "other"}):
-        with pytest.raises(SettingsError, match="web2 and web1 are one machine and cannot share /srv/a"):
-            settings(**same)
