@@ -193,6 +193,7 @@ class Response:
         `error` tells why.
     current : the release that `current` leads to; empty where nobody asked, or where it leads nowhere.
     addresses : of a status, this host's own; none where it cannot tell.
+    resident : of a status, the host that the folder belongs to; empty where nobody asked, or has written it down.
     """
 
     processes: tuple[ProcessReport, ...]
@@ -208,6 +209,7 @@ class Response:
     facts: Facts | None = None
     installed: InstallAnswer | None = None
     deployed: DeployAnswer | None = None
+    resident: str = ""
 
 
 def encode_line(message: Event | Response) -> str:
@@ -251,6 +253,7 @@ def decode_line(text: str) -> Event | Response:
             described=groups_of(data.get("described")),
             current=str(data.get("current", "")),
             addresses=tuple(map(str, data.get("addresses", ()))),
+            resident=str(data.get("resident", "")),
             **{name: _optional(kind, data.get(name)) for name, kind in ANSWERS.items()},
         )
     except (TypeError, KeyError, ValueError) as error:

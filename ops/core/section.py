@@ -263,11 +263,6 @@ def _check(settings: Settings, path: str, own: Mapping[str, Any]) -> None:
         seen.add(host.host)
         if host.deploy_to is not None and not _is_absolute(host.deploy_to):
             raise wrong(f"hosts[{index}].deploy_to", _no_absolute(host.deploy_to))
-        folder = posixpath.normpath(host.deploy_to or settings.deploy_to)
-        first = places.setdefault((host.address or host.host, host.port or 22, folder), host.host)
-        if first != host.host:
-            what = f"{host.host} and {first} are one machine and cannot share {folder}: one host, or a deploy_to each"
-            raise wrong(f"hosts[{index}]", what)
     for role in settings.role_names:
         if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
             raise wrong("role" if role not in settings.roles else f"roles.{role}", f"no host has the role {role!r}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from ops.core.asking import Ask, Question
 from ops.core.deadline import Deadline
-from ops.core.errors import OpsError
+from ops.core.errors import GateRefusedError, OpsError
 from ops.core.gate import Terms, down, generations
+from ops.core.residence import way_out, what_is_shared
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.core.verdict import FINAL, Cause, Judgement, Reason, Verdict, judged
@@ -82,9 +84,11 @@ class Gates:
         Raises
         ------
         UnreachableError : a host of the plan does not answer.
-        GateRefusedError : the groups are not fit for it, or nobody can tell, and nothing is forced.
+        GateRefusedError : the groups are not fit for it, or nobody can tell, and nothing is forced; or two hosts share
+            a folder.
         """
         report = self._status()
+        self._look_who_lives_where(report)
         plan = answering(plan, report, self._say, leave_out=self._reachable_only)
         self._silent = frozenset(outcome.host for outcome in report.outcomes if outcome.response is None)
         able = tuple(one for one in self._observer.hosts if one.target.name not in self._silent)
@@ -248,6 +252,16 @@ class Gates:
                 self._observer.ask(question)
             except OpsError as error:
                 self._say(f"group {group} keeps the place of {names} until its session ends: {error}")
+
+    def _look_who_lives_where(self, report: Report) -> None:
+        """Make sure that each host has a folder of its own; its agent would refuse, when others are through."""
+        for outcome in report.outcomes:
+            other = outcome.response.resident if outcome.response else ""
+            if other not in ("", outcome.host):
+                folder = str(PurePosixPath(outcome.action.request.shared).parent)
+                raise GateRefusedError(
+                    what_is_shared(folder, other, outcome.host), where=outcome.host, hint=way_out(other, outcome.host)
+                )
 
     def _status(self) -> Report:
         report = self._look(self._silent)

@@ -67,7 +67,13 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Pe
         reports, others = _statuses(request, manager), superfluous.reports(request, manager)
         foreign = any(one.consumer is None for one in (*reports, *others))
         addresses = _addresses() if foreign else ()
-        return Response(reports, others=others, current=inspection.current_release(request), addresses=addresses)
+        from ops.node import resident
+
+        here, current = (
+            resident.known(Path(request.shared)) if request.shared else "",
+            inspection.current_release(request),
+        )
+        return Response(reports, others=others, current=current, addresses=addresses, resident=here)
     if request.verb is Verb.LOG:
         from ops.node.logs import tell
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.core.errors import OpsError
+from ops.core.residence import way_out, what_is_shared
 
 FILE = "karafka-ops-host.json"  # below shared/; as ops.fleet.setup.remote and ops.tasks.project have it
 _LONGEST_BYTES = 1 << 12
@@ -24,13 +25,9 @@ def require(shared: Path, host: str) -> None:
     ------
     OpsError : one does, or did; it is named.
     """
-    known = _known(shared)
-    if known not in ("", host):
-        raise OpsError(
-            f"{shared.parent} is the one of host {known}, not of {host}: two hosts cannot share one (a network file "
-            "system, or one machine under two names): releases, locks and processes would be each other's",
-            hint=f"give {host} a deploy_to of its own; where {known} is what it was called before: fab karafka.setup",
-        )
+    other = known(shared)
+    if other not in ("", host):
+        raise OpsError(what_is_shared(str(shared.parent), other, host), hint=way_out(other, host))
 
 
 def claim(shared: Path, host: str, stage: str) -> None:
@@ -53,7 +50,7 @@ def claim(shared: Path, host: str, stage: str) -> None:
     require(shared, host)
 
 
-def _known(shared: Path) -> str:
+def known(shared: Path) -> str:
     """Return the host that is written down; empty for none, or what is no record."""
     try:
         descriptor = os.open(shared / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

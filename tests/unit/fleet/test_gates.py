@@ -61,6 +61,7 @@ class Stage:
     down: set[str] = field(default_factory=set)
     app: str | None = "x:app"
     fails: set[str] = field(default_factory=set)
+    residents: dict[str, str] = field(default_factory=dict)
     session: float = 60.0
     asked: list[tuple[str, Question]] = field(default_factory=list)
     orders: list[tuple[str, Verb]] = field(default_factory=list)
@@ -96,7 +97,8 @@ class Stage:
                 ProcessReport(one.name, state, ok=ok, consumer=consumer, unstartable=why) for one in request.processes
             )
             others = self.others.get(host, ()) if request.roster else ()
-            return Answer([f"{encode_line(Response(reports, others=others))}\n".encode()])
+            here = self.residents.get(host, "")
+            return Answer([f"{encode_line(Response(reports, others=others, resident=here))}\n".encode()])
 
         return answer
 
@@ -335,6 +337,18 @@ def test_a_command_that_cannot_be_started_on_one_host_stops_nobody_on_any() -> N
         assert [(one.name, one.verdict) for one in evidence.verdicts] == [("preflight", "refused")]
     # And a host that is not chosen keeps nobody from it
     assert stage.restart("web1,web2")[0].exit_code == 0
+
+
+def test_two_hosts_that_share_a_folder_are_refused_before_anything_is_touched() -> None:
+    # Given a host whose folder is its own, one where nobody wrote down whose it is, and one that has the first one's
+    stage = Stage(residents={"web1": "web1", "web3": "web1"})
+    # When they are restarted, whatever is forced
+    report, _ = stage.restart(force="I know")
+    # Then nothing was touched, and the reason is said with the way out
+    assert stage.restarted == []
+    assert report.exit_code == 11
+    assert "/srv/a is the one of host web1, not of web3: two hosts cannot share one" in str(report.ended)
+    assert "fab karafka.setup" in str(report.ended)
 
 
 def superfluous() -> ProcessReport:

@@ -59,6 +59,7 @@ def test_nothing_is_changed_on_another_hosts_folder_and_everybody_may_look(tmp_p
         response = carry_out(Request(verb, "web2", (), shared=str(tmp_path / "shared")), lambda _: None)
         # Then it refuses whatever changes something
         assert (SHARED in response.error) is (verb is not Verb.STATUS), verb
+        assert response.resident == ("web1" if verb is Verb.STATUS else "")
     resident.require(tmp_path / "shared", "web1")
 
 
