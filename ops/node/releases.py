@@ -185,7 +185,9 @@ class Releases:
                 self.note(replace(release, state=ReleaseState.REMOVING))
                 self._bridge(name)
             left = removal.remove(self.path(name))
-            if not left:
+            if left:
+                self.note(replace(release, state=ReleaseState.REMOVING, reason=f"left: {left}"))
+            else:
                 with suppress(FileNotFoundError):
                     record.unlink()
         except (OpsError, OSError) as error:

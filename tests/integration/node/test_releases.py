@@ -307,6 +307,7 @@ def test_what_cannot_be_removed_is_a_remark_and_deploys_go_on(place: Place) -> N
         listed = place.ask(DeployAction.LIST).deployed
         assert listed is not None
         assert listed.previous == ""
+        assert listed.releases[0].reason == "left: 'busy': something is mounted there"
         assert "not there, or not whole" in place.ask(DeployAction.PUBLISH, "20260101000001").error
         holder.kill()
     # And as soon as it can be removed the next deploy does so
