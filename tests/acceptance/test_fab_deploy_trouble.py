@@ -102,6 +102,21 @@ def test_a_host_that_cannot_be_reached_keeps_a_deploy_from_beginning(yard: Yard)
     assert releases(yard) == folders
 
 
+def test_two_hosts_that_share_a_folder_are_told_so_before_a_deploy_begins(yard: Yard) -> None:
+    # Given two hosts whose folder is the same one, as on a network file system
+    shared = yard.folder / "network"
+    hosts = [
+        {"host": one.name, "address": one.files.address, "port": one.files.port, "user": one.files.user}
+        for one in yard.fleet.hosts
+    ]
+    yard.settings(stages={"test": {"hosts": [{**one, "deploy_to": str(shared)} for one in hosts]}})
+    # When a deploy is begun
+    done = yard.fab("deploy", code=1)
+    # Then one of them is refused, with the reason, and there is no release
+    assert "two hosts cannot share one" in done.stderr, done.stderr
+    assert not list(shared.glob("releases/*"))
+
+
 def test_a_build_that_fails_leaves_current_alone_and_its_last_lines_are_shown(yard: Yard) -> None:
     # Given a build step that fails
     yard.settings(build="sh -c 'echo compiling; echo no such header; exit 2'")
