@@ -27,7 +27,7 @@ class Step(StrEnum):
 
 TEXTS = {
     Step.CHECK: "all hosts: look whether anything is in the way",
-    Step.RESOLVE: "two hosts: mirror the repository, agree on the commit",
+    Step.RESOLVE: "two hosts, or the only one: mirror the repository, agree on the commit",
     Step.UPDATE: "all hosts: make the release, link what is shared",
     Step.BUILD: "all hosts: build the release",
     Step.VERIFY: "first host: compare the topics of the release with the cluster",
