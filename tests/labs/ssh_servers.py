@@ -215,6 +215,8 @@ class Relay:
         self._to = to
         self._admit = admit
         self._listener = socket.create_server(("127.0.0.1", port))
+        # What is on its way fits nowhere once it is frozen, as in a network
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
 

@@ -70,9 +70,11 @@ class Hop:
         if through is not None:
             through.leave()
 
-    def cut(self) -> None:
-        """End every wait on it; a thread does so, as the other side has to be told, which may hang as well."""
-        threading.Thread(target=self.close, daemon=True, name=f"close {self.way.name}").start()
+    def cut(self) -> threading.Thread:
+        """End every wait on it, in a thread, which it gives: the other side has to be told, and that may hang, too."""
+        closing = threading.Thread(target=self.close, daemon=True, name=f"close {self.way.name}")
+        closing.start()
+        return closing
 
 
 class Bastions:

@@ -48,15 +48,16 @@ class Line:
         ------
         TimeoutError : it was cut.
         """
-        over, hung = threading.Event(), threading.Event()
+        hung = threading.Event()
         through = self.hop.through
 
         def cut() -> None:
             hung.set()
-            self.hop.cut()
-            if through is not None and not over.wait(_TICK_SECONDS):
+            closing = self.hop.cut()
+            closing.join(_TICK_SECONDS)
+            if through is not None and closing.is_alive():  # then that one hangs, and with it all that goes through it
                 through.forget()
-                through.hop.cut()  # then it is the one that hangs
+                through.hop.cut()
 
         timer = threading.Timer(deadline.remaining + _GRACE_SECONDS, cut)
         timer.daemon = True
@@ -68,7 +69,6 @@ class Line:
                 raise TimeoutError("it hung") from error
             raise
         finally:
-            over.set()
             timer.cancel()
 
 

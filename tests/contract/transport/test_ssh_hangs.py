@@ -13,7 +13,8 @@ from fabric import Config
 
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, OpsError, UnreachableError
-from ops.fleet.transport import HungError, Target
+from ops.fleet.transport import HungError, Target, sockets
+from ops.fleet.transport.client_config import ClientConfig
 from ops.fleet.transport.ssh import SSHTransport
 from ops.fleet.transport.staying import StayingAgents
 from ops.sandbox.keys import make_key
@@ -90,9 +91,18 @@ def test_a_host_that_hangs_anywhere_is_unreachable_within_the_deadlines(tmp_path
 @needs(SSHD)
 @pytest.mark.parametrize("way", ["itself", "a jump host"])
 def test_a_network_that_stalls_while_something_is_sent_ends_by_the_deadline(
-    ssh_hosts: MakeHosts, tmp_path: Path, way: str
+    ssh_hosts: MakeHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    # Given a host, or the one that leads to it, behind a network that takes nothing any more at some point
+    # Given a host, or the one that leads to it, behind a network that takes nothing any more at some point, and hardly
+    # anything that could wait in this machine
+    connect = sockets.connect
+
+    def narrow(config: ClientConfig, seconds: float) -> socket.socket:
+        made = connect(config, seconds)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
+        return made
+
+    monkeypatch.setattr(sockets, "connect", narrow)
     fleet = ssh_hosts(2, "openssh")
     jump, host = (one.files for one in fleet.hosts)
     first = jump if way == "a jump host" else host
