@@ -8,6 +8,7 @@ was learned. Short values and common words stay: without them nothing could be r
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -57,6 +58,7 @@ class Secrets:
         self._values: set[str] = set()
         self._names: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -69,16 +71,19 @@ class Secrets:
         ----------
         name : what the data stands under.
         """
-        before = len(self._values)
-        for value in _found(data, name, frozenset()):
-            self._add(value)
-        if len(self._values) != before:
-            self._pattern = None
+        found = {part for value in _found(data, name, frozenset()) for part in _parts(value)}
+        with self._lock:
+            if not found <= self._values:
+                self._values |= found
+                self._pattern = None
 
     def spare(self, names: Iterable[str]) -> None:
         """Let names stay that all output is made of (applications, hosts), should a secret be one of them."""
-        self._names.update(name.lower() for name in names)
-        self._pattern = None
+        new = {name.lower() for name in names}
+        with self._lock:
+            if not new <= self._names:
+                self._names |= new
+                self._pattern = None
 
     def hide(self, text: str) -> str:
         """Give a text without them, and without the secrets of any URL in it."""
@@ -86,9 +91,9 @@ class Secrets:
             text = re.sub(_URL, _without_userinfo, text)
         if not self._values:
             return text
-        if self._pattern is None:
-            self._pattern = self._compiled()
-        return self._pattern.sub(MASK, text)
+        with self._lock:
+            pattern = self._pattern = self._pattern or self._compiled()
+        return pattern.sub(MASK, text)
 
     def hidden(self, data: Any) -> Any:
         """Give JSON data without them in its texts; numbers and keys stay."""
@@ -97,12 +102,6 @@ class Secrets:
         if isinstance(data, (list, tuple)):
             return [self.hidden(value) for value in data]
         return self.hide(data) if isinstance(data, str) else data
-
-    def _add(self, value: str) -> None:
-        self._values.add(value)
-        lines = value.splitlines()
-        if len(lines) > 1:  # it may be shown line by line; the first one of a key in PEM tells only what follows
-            self._values.update(line.strip() for line in lines if len(line.strip()) >= _ALONE and "-----" not in line)
 
     def _compiled(self) -> re.Pattern[str]:
         forms = {form for value in self._values if self._is_telling(value) for form in _forms(value)}
@@ -139,6 +138,14 @@ def _is_place(name: str, value: str) -> bool:
     if value.startswith(("/", "./", "~/")):
         return True
     return "://" in value and "@" not in value and "?" not in value and "hook" not in name.lower()
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield a value, and its lines: it may be shown line by line. Those at both ends of a key in PEM tell nothing."""
+    yield value
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _ALONE and "-----" not in line)
 
 
 def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
