@@ -5,6 +5,7 @@ A stage may carry any key of the section beside its hosts; it wins over the sect
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -73,7 +74,9 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         SECRETS.learn(text, name)
         if name not in _SCALARS:
             what = f"there is no such setting to be given by the environment; there are: {', '.join(sorted(_SCALARS))}"
-            raise SettingsError(what, where=variable)
+            near = difflib.get_close_matches(name, _SCALARS, n=1, cutoff=0.7)
+            hint = f"did you mean {_VARIABLE}{near[0].upper()}?" if near else ""
+            raise SettingsError(what, where=variable, hint=hint)
         keys = _NESTED.get(name, (name,))
         try:
             value = msgspec.convert(text, _SCALARS[name], strict=False)

@@ -283,3 +283,9 @@ def test_a_folder_below_a_home_is_refused_with_the_reason(more: dict[str, Any]) 
     with pytest.raises(SettingsError, match="only each host knows") as caught:
         load(section(**more))
     assert caught.value.where == "karafka.deploy_to"
+
+
+def test_an_unknown_variable_of_the_settings_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"FABRIC_KARAFKA_PROCESES": "2"})
+    assert caught.value.hint == "did you mean FABRIC_KARAFKA_PROCESSES?"
