@@ -94,7 +94,7 @@ def _by_instance_id(members: Sequence[Member], processes: Sequence[Process], old
 
 
 def _carries(text: str, word: str) -> bool:
-    return re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", text) is not None
+    return word in text and re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", text) is not None
 
 
 class _Lines:
@@ -120,6 +120,11 @@ class _Lines:
             for host in self._at(address)
             if not _is_loopback(address) and len(self._at(address)) == 1
         }
+        self._by_host: dict[str, list[Process]] = {}
+        for one in self._living:
+            self._by_host.setdefault(one.host, []).append(one)
+        self._client_ids = Counter(one.client_id for one in self._members)
+        self._said = self._hosts_in_client_ids()
         self._may: dict[str, set[str]] = {}
         self._left_over: dict[str, set[str]] = {}
         self._far: set[str] = set()  # whose address proves nothing
@@ -134,14 +139,14 @@ class _Lines:
 
     def _narrow(self, member: Member, old: frozenset[str]) -> set[str]:
         hosts, far = self._places(member)
-        said = self._said_hosts(member) & hosts
+        said = self._said.get(member.id, frozenset()) & hosts
         if said:
-            hosts, far = said, False
-        may = [one for one in self._living if one.host in hosts and not (one.replaced and member.id in old)]
+            hosts, far = set(said), False
+        here = (one for host in hosts for one in self._by_host.get(host, ()))
+        may = [one for one in here if not (one.replaced and member.id in old)]
         numbers = {int(one) for one in _NUMBER.findall(_UUID.sub("", member.client_id))}
         by_pid = [one for one in may if one.pid in numbers and one.pid is not None and one.pid > _RESERVED_PIDS]
-        alone = sum(one.client_id == member.client_id for one in self._members) == 1
-        if len(by_pid) == 1 and alone:
+        if len(by_pid) == 1 and self._client_ids[member.client_id] == 1:
             self._left_over[member.id] = set()
             return {by_pid[0].name}
         self._left_over[member.id] = {one.name for one in self._ended if one.host in hosts}
@@ -161,8 +166,8 @@ class _Lines:
         hidden = {one for one in self._hosts if self._addresses[one] is None or one not in self._seen}
         return hidden, not (_is_loopback(address) and len(self._hosts) == 1)
 
-    def _said_hosts(self, member: Member) -> set[str]:
-        """Give the host whose name a client id carries; none where more members carry it than it has processes."""
+    def _hosts_in_client_ids(self) -> dict[str, frozenset[str]]:
+        """Give the hosts whose name a member's client id carries, where no more carry it than they have processes."""
         names: dict[str, set[str]] = {}
         for host in self._hosts:
             for name in {host, host if host[:1].isdigit() else host.partition(".")[0]}:
@@ -170,19 +175,20 @@ class _Lines:
         carried = {
             one.id: max((n for n in names if _carries(one.client_id, n)), key=len, default="") for one in self._members
         }
-        mine = carried[member.id]
-        hosts = names.get(mine, set())
-        room = sum(one.host in hosts for one in (*self._living, *self._ended))
-        return hosts if Counter(carried.values())[mine] <= room else set()
+        processes = Counter(one.host for one in (*self._living, *self._ended))
+        told = Counter(carried.values())
+        fitting = {name for name in told if name and told[name] <= sum(processes[host] for host in names[name])}
+        return {id: frozenset(names[name]) for id, name in carried.items() if name in fitting}
 
     def _without_connection(self, ports: frozenset[int]) -> set[str]:
         """Give the processes that are connected to no broker, on hosts where others are."""
         found: set[str] = set()
         for host in self._hosts:
-            mine = [one for one in self._living if one.host == host]
+            mine = self._by_host.get(host, [])
             told = {one.name: set(one.ports) for one in mine if one.ports is not None}
             silent = {name for name, some in told.items() if not (some & ports if ports else some)}
-            here = sum(bool(may & {one.name for one in mine}) for may in self._may.values())
+            names = {one.name for one in mine}
+            here = sum(not names.isdisjoint(may) for may in self._may.values())
             if here <= len(mine) - len(silent):  # else the connections tell nothing: a proxy, a container
                 found |= silent
         return found
@@ -211,6 +217,7 @@ class _Lines:
         crowds, left = [], []
         members = {one.id: one for one in self._members}
         missing = dict(living)
+        order = {one.id: at for at, one in enumerate(self._members)}
         while members:
             _, first = members.popitem()
             names, some = set(self._may[first.id]), [first]
@@ -226,7 +233,7 @@ class _Lines:
             crowds.append(
                 Crowd(
                     tuple(one for name, one in living.items() if name in names),
-                    tuple(one for one in self._members if one in some),
+                    tuple(sorted(some, key=lambda one: order[one.id])),
                     tuple(one for one in self._ended if one.name in ended),
                     len(names) - paired,
                     len(some) - paired,
@@ -234,7 +241,6 @@ class _Lines:
             )
             for name in names:
                 missing.pop(name, None)
-        order = {one.id: at for at, one in enumerate(self._members)}
         left.sort(key=lambda one: order[one.id])
         return Attribution(present, tuple(crowds), tuple(missing.values()), tuple(left))
 

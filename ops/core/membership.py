@@ -79,7 +79,8 @@ def muster(
         present |= known.present
         crowds = known.crowds
         missing += known.missing
-        left = [one for one in left if one not in candidates or one in known.left]
+        taken = {one.id for one in candidates} - {one.id for one in known.left}
+        left = [one for one in left if one.id not in taken]
     # While a group divides its partitions nothing is told of topics: who is there unasked is a stranger then
     strange = [one for one in left if not one.topics or not own or own & set(one.topics)]
     return Muster(present, tuple(missing), tuple(strange), tuple(one for one in left if one not in strange), crowds)
