@@ -111,7 +111,8 @@ def pipeline_of(environ: Mapping[str, str] = os.environ) -> Pipeline | None:
 
 def may_ask() -> bool:
     """Whether there is anybody to ask: a terminal, and no pipeline that has given one to nobody."""
-    return pipeline_of() is None and sys.stdin is not None and sys.stdin.isatty()
+    there = sys.stdin is not None and not sys.stdin.closed  # `<&-`; a hook that called exit() has closed it
+    return pipeline_of() is None and there and sys.stdin.isatty()
 
 
 def as_data(text: str) -> str:

@@ -61,8 +61,9 @@ def call(name: str, body: Callable[[], Any], seconds: float, offspring: Offsprin
 
 def _words(error: BaseException) -> str:
     try:
-        words = getattr(error, "message", None) or error  # of Invoke's Exit, whose text is its arguments
-        return str(words).strip() or type(error).__name__
+        words = str(getattr(error, "message", None) or error).strip()
+        code = getattr(error, "code", None)  # of Invoke's Exit, by which our own tasks end after their last words
+        return words or (f"it exited with {code}" if isinstance(code, int) else type(error).__name__)
     except Exception:  # noqa: BLE001  whoever wrote the exception has written this, too
         return type(error).__name__
 

@@ -117,3 +117,15 @@ def test_the_last_words_are_an_error_where_there_is_such_a_thing(monkeypatch: py
     monkeypatch.setenv("GITLAB_CI", "true")
     assert error_text("a\rb\nc") == "error: a�b\nc"
     assert isinstance(pipeline_of(), GitLab)
+
+
+@pytest.mark.parametrize("gone", [None, Terminal()])
+def test_nobody_is_asked_where_the_input_is_closed(gone: Terminal | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a command that was started with `<&-`, or a hook that called exit(), which closes it
+    if gone is not None:
+        gone.close()
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.delenv("GITLAB_CI", raising=False)
+    monkeypatch.setattr("sys.stdin", gone)
+    # Then there is nobody to ask
+    assert not may_ask()

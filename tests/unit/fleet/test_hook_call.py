@@ -55,6 +55,7 @@ def fails_in_a_group() -> None:
         (raises(SystemExit("no disk")), "it exited with no disk"),
         (raises(SystemExit(True)), "it exited with True"),
         (raises(Exit("go away", code=3)), "go away"),
+        (raises(Exit(code=11)), "it exited with 11"),
         (raises(GeneratorExit()), "GeneratorExit"),
         (raises(BaseException("base")), "base"),
         (raises(asyncio.CancelledError()), "CancelledError"),
