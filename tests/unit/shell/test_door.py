@@ -35,8 +35,7 @@ def change(context, fails=False, json=False):
     narrator = narrated(JSONNarrator(sys.stdout) if json else ConsoleNarrator(sys.stderr, sys.stdout), sys.stderr,
                         sections=True)
     print(ODD)
-    Path("begun").touch()
-    for number in range(300):
+    for number in range(80):
         print("a line", ODD, number, flush=number % 2 == 0)
         sys.stderr.write("another line\\n")
         Progress(sys.stderr).event("host1", Event("karafka-0", "ready", ODD))
@@ -147,6 +146,23 @@ def test_it_does_so_whatever_form_its_output_has_and_however_it_ends(
     assert (project / "done").exists()
 
 
+def test_it_does_so_where_its_terminal_hangs_up_in_the_middle(project: Path) -> None:
+    # Given a task that shows colours and a bar on a terminal
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [str(INV), "change"], cwd=project, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+        env={**ENVIRON, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        # When it goes after some lines
+        for _ in range(20):
+            assert os.read(ours, 1000)
+        os.close(ours)
+        # Then the task does its work
+        assert process.wait(60) == 7
+    assert (project / "done").exists()
+
+
 def test_it_does_so_where_both_outputs_were_closed_from_the_beginning(project: Path) -> None:
     # Given `>&- 2>&-`
     command = f"exec {INV} change >&- 2>&-"
@@ -168,7 +184,7 @@ def test_a_character_that_the_encoding_lacks_is_escaped(project: Path, encoding:
     # Then it is written as Python escapes it, and everything around it as it is
     assert done.returncode == 7, done.stderr
     expected = "\u2713" if encoding == "utf-8" else "\\u2713"
-    assert f"a line {expected} \\udcff 299\n".encode(encoding) in done.stdout
+    assert f"a line {expected} \\udcff 79\n".encode(encoding) in done.stdout
 
 
 def test_a_full_disk_is_told_where_there_is_still_somebody_to_tell(project: Path) -> None:
