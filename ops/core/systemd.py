@@ -9,7 +9,7 @@ from typing import Final
 from ops.core.keeping import Keeping
 
 RELOAD_SIGNAL: Final = "USR2"  # a consumer drains, and ends by it, to be started anew
-HELD_STATUS: Final = 75  # EX_TEMPFAIL, the shim's word for a slot that another process has
+HELD_SIGNAL: Final = 7  # SIGRTMIN+7: how a unit's shim ends where another process has the slot, and no command does
 COMMAND_VARIABLE: Final = "KARAFKA_COMMAND"  # of a process's env file: one template unit has processes of several kinds
 JOURNAL_LINES: Final = 1000  # how many lines are read at most, whatever is shown of them
 

@@ -1,13 +1,15 @@
 """The shim every process is started through: take the slot, write the pidfile, become the command.
 
-    python -I -m ops.node.shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] -- COMMAND [ARGUMENT ...]
+    python -I -m ops.node.shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] [--held N]
+        -- COMMAND [ARGUMENT ...]
 
 The slot's owner byte stays locked over exec (KARAFKA_SLOT_FD names its descriptor), so that the
 command owns the slot for as long as it lives, whoever started it: this project's agent, systemd or
 supervisor. A process that is in the same slot under another lock file, as an older version named it, keeps it out.
 RELEASE `.` stands for the name of the folder it was started in, links resolved: a unit
 or program knows no other. With `--log` its standard output and error go to that file from the exec
-on; what comes on standard error before is the shim's own complaint.
+on; what comes on standard error before is the shim's own complaint. With `--held` it ends by the signal SIGRTMIN+N
+where another process has the slot: whoever starts it tells that from an exit of the command.
 
 With `--standby` it starts a replacement for the slot's owner instead (see `ops.core.handover`): it takes the replacing
 byte, writes no pidfile, and sets an alarm, which survives exec and ends a command that is not warm after SECONDS.
@@ -41,10 +43,10 @@ def main(arguments: list[str]) -> int:
     """Take the slot and become the command; returns only when that failed."""
     own, command = _split(arguments)
     options = dict(zip(own[3::2], own[4::2]))
-    if len(own) < 3 or len(own) % 2 == 0 or not options.keys() <= {"--standby", "--log"} or not command:
+    if len(own) < 3 or len(own) % 2 == 0 or not options.keys() <= {"--standby", "--log", "--held"} or not command:
         return _fail(
             ShimExit.USAGE,
-            "usage: shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] -- COMMAND [ARGUMENT ...]",
+            "usage: shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] [--held N] -- COMMAND [ARGUMENT ...]",
         )
     standby, log_path = options.get("--standby"), options.get("--log")
     lock_path, pid_path, release = Path(own[0]), Path(own[1]), own[2]
@@ -58,13 +60,14 @@ def main(arguments: list[str]) -> int:
     if not lock.try_take(byte):
         holder = lock.holder(byte)
         what = f"a replacement is already under way: process {holder}" if standby else f"process {holder} has the slot"
-        return _fail(ShimExit.HELD, f"{what} ({lock_path})")
+        return _held(f"{what} ({lock_path})", options.get("--held"))
     slot = os.environ.get(PROCESS_VARIABLE, "")
     if not standby:
         lock.name(slot)
         elsewhere = [one for one in occupants(lock_path.parent) if one.slot == slot and one.pid != os.getpid()]
         if slot and elsewhere:
-            return _fail(ShimExit.HELD, f"process {elsewhere[0].pid} has the slot {slot} ({elsewhere[0].lock})")
+            what = f"process {elsewhere[0].pid} has the slot {slot} ({elsewhere[0].lock})"
+            return _held(what, options.get("--held"))
     try:
         log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640) if log_path else None
     except OSError as error:
@@ -124,6 +127,15 @@ def _close_inherited() -> None:
                 os.close(int(name))
             except OSError:  # the listing's own descriptor
                 continue
+
+
+def _held(text: str, number: str | None) -> int:
+    """Say that another process has the slot, and end by a signal where one is asked for."""
+    _fail(ShimExit.HELD, text)
+    if number is not None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGRTMIN + int(number)})
+        os.kill(os.getpid(), signal.SIGRTMIN + int(number))
+    return ShimExit.HELD
 
 
 def _fail(code: ShimExit, text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
+from ops.core.systemd import HELD_SIGNAL
 from ops.node.ending import exit_text
 
 ASK_SECONDS = 10.0
@@ -81,6 +83,8 @@ class Facts:
             return "made no progress: the watchdog ended it"
         if self.result == "resources":
             return "could not be started: its env file or folder is missing"
+        if self.code != _EXITED and self.status == signal.SIGRTMIN + HELD_SIGNAL:
+            return "found another process in its slot"
         if self.code == _EXITED and self.status in _OWN_CODES:
             return f"could not be started: {_OWN_CODES[self.status]} ({self.status})"
         return exit_text(self.status if self.code == _EXITED else -self.status) if self.code != "0" else "ended"

@@ -17,7 +17,7 @@ from ops.core.handover import FRESH_VARIABLE
 from ops.core.identity import Identity, UnseenError
 from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import ending, journal
+from ops.node import ending, journal, sandboxing
 from ops.node.ending import Ending
 from ops.node.inspection import ALIVE_SECONDS, Finding
 from ops.node.location import require_own_files
@@ -107,6 +107,7 @@ class UnitOperation(Operation):
             ended = self._stop_unit(Facts())  # systemd would go on trying
         except SystemdError as error:
             ended, there = str(error), True
+        failure = "; ".join(filter(None, (failure, sandboxing.hint(self._systemctl.kept, log))))
         how = f"{failure}; {ended}" if there else failure
         self._remove_pidfile()
         self._note(replace(record, phase=Phase.NONE, phase_at=time.time(), last_exit=failure))

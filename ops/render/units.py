@@ -85,7 +85,7 @@ def _unit(settings: Settings, root: PurePosixPath) -> dict[str, Any]:
         "command_variable": systemd.COMMAND_VARIABLE,
         "lock_variable": LOCK_VARIABLE,
         "pidfile_variable": PIDFILE_VARIABLE,
-        "held_status": systemd.HELD_STATUS,
+        "held_signal": systemd.HELD_SIGNAL,
         "reload_signal": systemd.RELOAD_SIGNAL if settings.app is not None else "",
         "start_seconds": _seconds(settings.start_timeout_seconds + _START_SECONDS),
         "stop_seconds": _seconds(settings.stop_timeout_seconds + _STOP_SECONDS),

@@ -72,7 +72,7 @@ def host_files(
     if settings.manager == SYSTEMD:
         records = systemd_files(settings, host, specs, user=user, home=home)
     else:
-        records = rotation_files(settings, host, user=user, group=group)
+        records = rotation_files(settings, host, specs, user=user, group=group)
         if settings.manager == SUPERVISOR:
             records = (
                 *supervisor_files(settings, host, specs, user=user, enabled=enabled, conf=program_file),

@@ -79,9 +79,11 @@ class SystemdManager:
         """Add what a crash-looping process said last; of all others the journal is not read."""
         if report.state is not State.CRASH_LOOPING:
             return report
-        from ops.node import journal
+        from ops.node import journal, sandboxing
 
-        return replace(report, log=journal.tail(self._systemctl, unit, self._lines, since=0))
+        log = journal.tail(self._systemctl, unit, self._lines, since=0)
+        hint = sandboxing.hint(self._systemctl.kept, log)
+        return replace(_remarked(report, hint) if hint else report, log=log)
 
     def _operate(self, spec: ProcessSpec, work: Callable[[UnitOperation], ProcessReport]) -> ProcessReport:
         from ops.node.unit_operation import UnitOperation

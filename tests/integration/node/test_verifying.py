@@ -35,7 +35,7 @@ SETTINGS = load(
 def rendered() -> list[HostFile]:
     host = SETTINGS.hosts[0]
     records = systemd_files(SETTINGS, host, process_specs(SETTINGS, host), user="root", home="/root")
-    records += rotation_files(SETTINGS, host, user="root", group="root")
+    records += rotation_files(SETTINGS, host, process_specs(SETTINGS, host), user="root", group="root")
     return [HostFile(one.path, one.text, one.mode) for one in records]
 
 
