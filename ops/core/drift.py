@@ -38,7 +38,7 @@ class Change:
             return f"to go: {self.path}{hand}"
         if self.before.trouble:
             return f"cannot be read: {self.path}: {self.before.trouble}"
-        if self.before.text == self.after.text:
+        if self.before.digest == digest(self.after.text):
             return f"mode {self.before.mode:04o}, not {self.after.mode:04o}: {self.path}"
         return f"differs: {self.path}{hand}"
 
@@ -70,10 +70,10 @@ def changes(wanted: Iterable[HostFile], facts: Facts, kind: str) -> tuple[Change
         before, after = facts.files.get(path), files.get(path)
         if before is None and after is None:
             continue
-        same = before is not None and after is not None and (before.text, before.mode) == (after.text, after.mode)
-        if same and before is not None and not before.trouble:
-            continue
-        if before is not None and after is not None and before.trouble and mine.get(path) == digest(after.text):
+        if before is not None and after is not None and not before.trouble:
+            if (before.digest, before.mode) == (digest(after.text), after.mode):
+                continue
+        elif before is not None and after is not None and mine.get(path) == digest(after.text):
             continue  # as a deploying user may not read the rules of sudo: what an install has put there is believed
         by_hand = before is not None and path in mine and before.digest != mine[path]
         found.append(Change(path, before, after, by_hand))

@@ -43,8 +43,8 @@ def run(argv: Sequence[str], seconds: float = 20.0, *, text: str | None = None) 
     environment.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # an SSH session without PAM has none
     try:
         done = subprocess.run(
-            argv, input=text or "", capture_output=True, text=True, errors="replace", timeout=seconds, check=False,
-            env=environment,
+            argv, input=text or "", capture_output=True, encoding="utf-8", errors="replace", timeout=seconds,
+            check=False, env=environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Done(TIMED_OUT, "", f"{argv[0]}: no end after {seconds:g} s")

@@ -24,23 +24,33 @@ def test_what_is_as_it_has_to_be_is_no_change() -> None:
 
 
 def test_each_change_says_what_it_is() -> None:
-    # Given one file edited by hand, one of another mode, one that is gone from the settings, one that is missing
+    # Given one file edited by hand, one of another mode, one that is gone from the settings, one that is missing, and
+    # one whose text does not have all of its bytes
     mine = {"/etc/edited": digest("put\n"), "/etc/gone": digest("old\n")}
     there = {
         "/etc/edited": PresentFile("by hand\n", 0o644),
         "/etc/mode": PresentFile("m\n", 0o600),
         "/etc/gone": PresentFile("old\n", 0o644),
+        "/etc/bytes": PresentFile("b\n", 0o644, of_bytes="0" * 64),
     }
     wanted = (HostFile("/etc/edited", "put\n"), HostFile("/etc/mode", "m\n"), HostFile("/etc/new", "n\n"))
+    wanted = (*wanted, HostFile("/etc/bytes", "b\n"))
     found = changes(wanted, facts(there, mine), "systemd")
     # Then each is named, and the last line of each diff shows it
     assert [one.summary for one in found] == [
         "differs: /etc/edited (edited by hand)",
         "mode 0600, not 0644: /etc/mode",
         "new: /etc/new",
+        "differs: /etc/bytes",
         "to go: /etc/gone",
     ]
-    assert [one.diff()[-1] for one in found] == ["+put", "  (mode 0600, not 0644: /etc/mode)", "+n", "-old"]
+    assert [one.diff()[-1] for one in found] == [
+        "+put",
+        "  (mode 0600, not 0644: /etc/mode)",
+        "+n",
+        "  (differs: /etc/bytes)",
+        "-old",
+    ]
 
 
 def test_files_of_another_manager_are_left_alone() -> None:
