@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from bench.fleet import FAB, LIMIT_SECONDS, PROCESSES, REQUEST, Project
 from bench.measure import Contender
 from bench.peers import peer
+from ops.fleet.agent_command import shown
 
 OURS = "fab karafka.status"
 STARTUP = "fab --list"
@@ -117,7 +117,7 @@ def command(project: Project) -> str:
     """
     commands = {action.agent for action in project.actions}
     (agent,) = commands
-    return f"{shlex.join(agent)} < {REQUEST}"
+    return f"{shown(agent)} < {REQUEST}"
 
 
 def _contender(

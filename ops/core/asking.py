@@ -46,6 +46,7 @@ class Question:
     deadline_seconds : how long a gate or preflight may wait until it passes.
     terms : what a gate or preflight is judged by; its groups are those of the terms.
     instances : instance ids of the members to be removed.
+    deploy_to : the application's folder on the answering host, where root works as its owner.
     """
 
     ask: Ask
@@ -57,6 +58,7 @@ class Question:
     deadline_seconds: float = 5.0
     terms: Terms | None = None
     instances: tuple[str, ...] = ()
+    deploy_to: str = ""
 
     def encode(self) -> str:
         """Give the question as one line of JSON."""

@@ -1,5 +1,6 @@
-"""Env files: `KEY=value` lines of mode 0600 that never leave their host, where its secrets are.
+"""Env files: `KEY=value` lines that never leave their host, where its secrets are.
 
+For their user alone (mode 0600), or readable by a group that this user is in (root:deploy 0640).
 They are read as systemd reads EnvironmentFile= (systemd.exec(5), src/basic/env-file.c), whoever keeps the processes.
 """
 
@@ -38,14 +39,9 @@ def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, s
     try:
         with path.open("rb") as file:
             facts = os.fstat(file.fileno())
-            if stat.S_IMODE(facts.st_mode) & 0o077:
-                raise EnvFileError(
-                    f"the env file has mode {stat.S_IMODE(facts.st_mode):04o}, others may read its secrets",
-                    where=str(path),
-                    hint=f"chmod 600 {path}",
-                )
-            if facts.st_uid not in (os.geteuid(), 0):
-                raise EnvFileError(f"the env file belongs to user {facts.st_uid}", where=str(path))
+            if trouble := _trouble(facts):
+                hint = f"chmod 600 {path}, or chown root:GROUP and chmod 640 for the group of the user who deploys"
+                raise EnvFileError(trouble, where=str(path), hint=hint)
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return {}
@@ -56,6 +52,19 @@ def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, s
     found = parse(data, where=str(path), say=lambda text: say(f"{path}: {text}"))
     SECRETS.learn(found)
     return found
+
+
+def _trouble(facts: os.stat_result) -> str:
+    """Say who may do with an env file what nobody else may; empty for nobody."""
+    mode = stat.S_IMODE(facts.st_mode)
+    if facts.st_uid not in (os.geteuid(), 0):
+        return f"the env file belongs to user {facts.st_uid}"
+    if mode & 0o037:
+        what = "change" if mode & 0o022 else "read"
+        return f"the env file has mode {mode:04o}, others may {what} its secrets"
+    if mode & 0o040 and facts.st_gid not in (0, os.getegid(), *os.getgroups()):
+        return f"the env file has mode {mode:04o}, group {facts.st_gid} may read its secrets"
+    return ""
 
 
 def parse(data: bytes | str, *, where: str = "", say: Callable[[str], None] = lambda _: None) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Facts:
 
     Attributes
     ----------
-    user, group, home : of the agent.
+    user, group, home : of the agent: where root deploys what belongs to somebody else, of that one.
     owner, owner_group : of deploy_to; empty where it is not there.
     python, tool : versions of the agent's interpreter, and of the tool.
     made_of : the interpreter that setup made the agent's of: where it is, and what a setting named.
@@ -100,6 +100,7 @@ class Facts:
     wall : the host's clock, seconds since 1970.
     logs : process -> size of its log in bytes.
     open_files : of each living process.
+    interpreter : the tool's, where root keeps it apart from the application; empty for where the settings have it.
     """
 
     user: str
@@ -123,6 +124,7 @@ class Facts:
     space: Space | None = None
     logs: dict[str, int] = field(default_factory=dict)
     open_files: dict[str, OpenFiles] = field(default_factory=dict)
+    interpreter: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ _ROLLOUT = get_type_hints(Rollout, include_extras=True) | {"batch": BatchSize}  
 _NESTED = {
     **{f"rollout_{name}": ("rollout", name) for name in _ROLLOUT},
     "kafka_observe_from": ("kafka", "observe_from"),
+    "become_user": ("become", "user"),
 }
 _SCALARS |= {f"rollout_{name}": kind for name, kind in _ROLLOUT.items()}
-_SCALARS |= {"kafka_observe_from": Literal["host", "operator"]}
+_SCALARS |= {"kafka_observe_from": Literal["host", "operator"], "become_user": str}
 _FABRICS_OWN = ("env_", "roles_", "stages_", "hooks_")  # below these, Fabric itself puts values in place
 
 

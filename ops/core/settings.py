@@ -99,6 +99,12 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     on: Literal["local", "hosts"] = "local"
 
 
+class Become(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who works on a host, where another user logs in: by `sudo -n -u USER`."""
+
+    user: Name
+
+
 class ToolIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An index that has this tool's wheel.
 
@@ -130,6 +136,7 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     roles: tuple[Name, ...] | None = None
     deploy_to: str | None = None
     python: str | None = None
+    become: Become | None = None
     env: dict[str, str | int] = {}
 
 
@@ -158,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hooks : file name below .karafka/hooks -> where it runs.
     agent_python : the tool's own interpreter on a host, made by `fab karafka.setup`.
     python : the interpreter that it is made of; None for the newest that a host has.
+    become : the user who works on hosts, where everybody logs in as oneself; None for who logs in.
     pool : hosts worked on at the same time.
     tool : what pipelines install: a wheel's path in the project, its URL with its hash, or an index with the hash;
         None for the wheel that `fab ci.init` puts into the project.
@@ -203,6 +211,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hook_timeout_seconds: Seconds = 600.0
     agent_python: str = "shared/karafka-ops/bin/python"
     python: str | None = None
+    become: Become | None = None
     known_hosts: str = "~/.ssh/known_hosts"
     pool: Count = 16
     connect_timeout_seconds: Seconds = 10.0
@@ -242,6 +251,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def roles_of(self, host: Host) -> tuple[str, ...]:
         """Which roles a host has: its own list, or the main role."""
         return (self.main_role,) if host.roles is None else host.roles
+
+    def become_on(self, host: Host) -> str | None:
+        """Who works on a host where another user logs in; None for who logs in."""
+        wanted = host.become or self.become
+        return wanted.user if wanted is not None else None
 
     def processes_of(self, role: str) -> int:
         """How many processes a host of this role runs."""

@@ -16,13 +16,10 @@ JOURNAL_LINES: Final = 1000  # how many lines are read at most, whatever is show
 BINARIES: Final = {"systemctl": "/usr/bin/systemctl", "journalctl": "/usr/bin/journalctl"}
 
 
-def once_file(shared: str, process: str) -> str:
-    """Give the env file of a process's next start alone: written before it, removed after it."""
-    return str(PurePosixPath(shared) / "tmp" / "slots" / f"{process}.once")
-
-
-def env_file(shared: str, process: str) -> str:
-    """Give the env file of a process."""
+def env_file(kept: Keeping, shared: str, process: str) -> str:
+    """Give the env file of a process: of a system unit where root alone writes, for systemd reads it as root."""
+    if kept.scope == "system":
+        return f"/etc/karafka-ops/{kept.application}/{process}.env"
     return str(PurePosixPath(shared) / "units" / f"{process}.env")
 
 

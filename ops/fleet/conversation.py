@@ -9,6 +9,7 @@ from itertools import chain
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError
 from ops.core.protocol import SETUP_HINT, Event, Response, decode_line
+from ops.fleet.agent_command import SUDO_HINT, interpreter_of, shown, sudo_refusal
 from ops.fleet.plan import HostAction
 from ops.fleet.transport import Exit, Transport
 
@@ -130,14 +131,18 @@ def _diagnose(end: Exit, noise: str, action: HostAction) -> AgentError:
     where = action.target.name
     errors = [line for line in end.errors.splitlines() if line.strip()]
     last = shorten(errors[-1].encode()) if errors else ""
+    if refusal := sudo_refusal(action.agent, last):
+        return AgentError(refusal, where=where, hint=SUDO_HINT)
     if end.code in _NOT_FOUND_CODES or (end.code != 0 and _MISSING.search(end.errors)):
         return NotSetUpError(
-            f"karafka-ops is not set up here: {last or action.agent[0]}", where=where, hint="fab karafka.setup"
+            f"karafka-ops is not set up here: {last or interpreter_of(action.agent)}",
+            where=where,
+            hint="fab karafka.setup",
         )
     ended = "the connection broke or a signal ended it" if end.code is None else f"exit code {end.code}"
     said = "; ".join([*([f"it says {noise!r}"] if noise else []), *([f"on standard error {last!r}"] if last else [])])
     return AgentError(
         f"the agent gave no answer ({ended}){': ' + said if said else ''}",
         where=where,
-        hint=f"{SETUP_HINT}; what runs there: {' '.join(action.agent)}",
+        hint=f"{SETUP_HINT}; what runs there: {shown(action.agent)}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from ops.core.asking import Answer, Question, decode_line
 from ops.core.deadline import Deadline
@@ -130,4 +131,5 @@ def _as_its_processes(host: HostAction, question: Question) -> Question:
     """Let the host ask with what its processes have: brokers, security, the env file with its secrets."""
     process = host.request.processes[0]
     env = {name: value for name, value in process.env.items() if name.startswith("KARAFKA_")}
-    return replace(question, env=env, env_file=process.env_file)
+    deploy_to = str(PurePosixPath(host.request.shared).parent)
+    return replace(question, env=env, env_file=process.env_file, deploy_to=deploy_to)

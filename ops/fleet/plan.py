@@ -13,6 +13,7 @@ from ops.core.lease import Fence
 from ops.core.protocol import ASKING, ROLLING, LogCall, ProcessSpec, Request, Verb
 from ops.core.settings import Host, Settings
 from ops.core.slot import Roster, Slot, SlotFiles
+from ops.fleet.agent_command import agent_command
 from ops.fleet.batches import batch_sizes
 from ops.fleet.inventory import Place, slots_of
 from ops.fleet.transport import Target
@@ -180,8 +181,7 @@ def keeping_of(settings: Settings) -> Keeping:
 
 def agent_of(settings: Settings, host: Host) -> tuple[str, ...]:
     """Give the argv of a host's agent."""
-    python = PurePosixPath(deploy_to(settings, host)) / settings.agent_python
-    return (str(python), "-I", "-m", "ops.node")  # -I: a folder named `ops` in the user's home is none of ours
+    return agent_command(settings.agent_python, deploy_to(settings, host), settings.become_on(host))
 
 
 def _divided(actions: tuple[HostAction, ...], sizes: Sequence[int]) -> Iterator[tuple[HostAction, ...]]:

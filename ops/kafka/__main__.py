@@ -20,6 +20,7 @@ from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
 from ops.core.leaving import leave
 from ops.core.masking import SECRETS
+from ops.core.privileges import work_as_owner
 from ops.core.serving import serve, write
 from ops.core.verdict import Judgement, Verdict
 
@@ -68,7 +69,10 @@ def _send(line: str) -> None:
 
 def _respond(line: str, _: bytes) -> int:
     try:
-        result = answer(Question.decode(line))
+        question = Question.decode(line)
+        if question.deploy_to:
+            work_as_owner(question.deploy_to)
+        result = answer(question)
     except OpsError as error:
         return _refuse(error)
     _send(result.encode())

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
 from ops.core.interrupts import asked_once
 from ops.core.leaving import leave
+from ops.core.privileges import work_as_owner
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
 from ops.core.serving import Reader, serve
 from ops.node.agent import carry_out, permit_for
@@ -37,6 +40,12 @@ def _answer(line: str, rest: bytes) -> ExitCode:
         request = Request.decode(line)
     except ProtocolError as error:
         return _refuse(error)
+    if request.shared:
+        try:
+            work_as_owner(str(Path(request.shared).parent), _folders(request))
+        except OpsError as error:
+            _send(Reader(), Response((), error=str(error)))
+            return ExitCode.DONE
     payload = None
     if request.verb is Verb.DEPLOY:
         from ops.node.payload import Payload
@@ -61,6 +70,16 @@ def _answer(line: str, rest: bytes) -> ExitCode:
     except KeyboardInterrupt:
         send(Response((), error="interrupted"))
     return ExitCode.DONE
+
+
+def _folders(request: Request) -> set[str]:
+    """Name the folders that settings have an agent write to."""
+    shared = Path(request.shared)
+    found = {str(Path(path).parent) for spec in request.processes for path in asdict(spec.files).values()}
+    if request.deploy is not None:
+        found |= {str(shared / one) for one in request.deploy.linked_dirs}
+        found |= {str((shared / one).parent) for one in request.deploy.linked_files}
+    return found
 
 
 def _refuse(error: ProtocolError) -> ExitCode:

@@ -60,7 +60,7 @@ def _linger() -> tuple[str, ...]:
     user = pwd.getpwuid(os.getuid()).pw_name
     if facts.linger(user):
         return ()
-    done = run(("loginctl", "enable-linger", user))
+    done = run(("loginctl", "enable-linger", user), as_root=True)
     if done.code == 0:
         return (f"linger is on for {user}: the units start with the host, not with a session",)
     raise OpsError(

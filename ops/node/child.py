@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from ops.core import envfile
-from ops.core.handover import FRESH_VARIABLE
 from ops.core.identity import Identity, boot_id
 from ops.core.notify import WATCHDOG_VARIABLE
 from ops.core.process import ProcessSpec
-from ops.node import environment, shim
+from ops.node import environment, once, shim
 from ops.node.environment import LaunchError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -47,18 +46,21 @@ def composed(spec: ProcessSpec, notify_address: str, watchdog_seconds: float | N
     ------
     EnvFileError : an env file is unreadable, not of mode 0600, or malformed.
     """
-    user = pwd.getpwuid(os.getuid())  # supervisor changes the user, not what the environment says of it
-    inherited = {**os.environ, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    inherited = {**os.environ, **_account()}  # supervisor changes the user, not what the environment says of it
     found = environment.compose(spec, notify_address=notify_address, inherited=inherited)
     found.pop(environment.LOG_VARIABLE, None)  # supervisor has its output
-    once = Path(spec.files.once)
-    fresh = envfile.read(once).get(FRESH_VARIABLE)
-    once.unlink(missing_ok=True)
-    if fresh:
-        found[FRESH_VARIABLE] = fresh
+    found |= once.take(Path(spec.files.once))
     if watchdog_seconds is not None:
         found[WATCHDOG_VARIABLE] = str(int(watchdog_seconds * 1_000_000))
     return found
+
+
+def _account() -> dict[str, str]:
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:  # a number alone is enough to be a user
+        return {}
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def spawn(spec: ProcessSpec, directory: str, environ: dict[str, str]) -> Identity:

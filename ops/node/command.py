@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ops.core import privileges
 from ops.core.keeping import Keeping
 
 NOT_FOUND = 127  # as a shell has it
@@ -31,20 +32,24 @@ class Done:
         return f"exit code {self.code}"
 
 
-def run(argv: Sequence[str], seconds: float = 20.0, *, text: str | None = None) -> Done:
+def run(argv: Sequence[str], seconds: float = 20.0, *, text: str | None = None, as_root: bool = False) -> Done:
     """Run a program; one that is missing or takes too long is an exit code like any other.
 
     Parameters
     ----------
     text : its standard input.
+    as_root : by root, where this agent has given that up.
     """
     environment = {**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
     environment["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # a user's own path has them not
     environment.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")  # an SSH session without PAM has none
+    rights = privileges.as_root() if as_root else {}
+    if as_root:
+        environment = privileges.roots_environment(environment)
     try:
         done = subprocess.run(
             argv, input=text or "", capture_output=True, encoding="utf-8", errors="replace", timeout=seconds,
-            check=False, env=environment,
+            check=False, env=environment, **rights,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Done(TIMED_OUT, "", f"{argv[0]}: no end after {seconds:g} s")

@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 
 from ops import __version__
-from ops.core import keeping, systemd
+from ops.core import keeping, privileges, systemd
 from ops.core.errors import OpsError
 from ops.core.installation import SETUP_MARK, Facts, FactsCall, OpenFiles, PresentFile, Space, digest
 from ops.core.keeping import Keeping
+from ops.core.ownership import nearest, others_of
 from ops.core.protocol import ProcessReport, Request
 from ops.core.supervisor import enabled_in
 from ops.node import logtail, manifest
@@ -46,21 +47,19 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
     OpsError : what an install has noted cannot be read, or the host does not know who asks.
     """
     kept = request.keeping
-    try:
-        me = pwd.getpwuid(os.getuid())
-    except KeyError:
-        raise OpsError(f"this host knows no user {os.getuid()}", hint="look at: getent passwd") from None
+    user, group, home = _account(call.deploy_to)
     owner, owner_group = _owner(Path(call.deploy_to))
     installed = manifest.read(request.shared)
     program_file = _program_file(kept, call.conf_d)
-    asked = [f"{me.pw_dir}/{path[2:]}" if path.startswith("~/") else path for path in call.paths]
+    asked = [f"{home}/{path[2:]}" if path.startswith("~/") else path for path in call.paths]
     asked += [program_file] if program_file else []
     paths = dict.fromkeys((*asked, *(path for files in installed.values() for path in files)))
     found = {path: present(Path(path)) for path in paths}
     return Facts(
-        user=me.pw_name,
-        group=_group(me.pw_gid),
-        home=me.pw_dir,
+        user=user,
+        group=group,
+        home=home,
+        interpreter=sys.executable if privileges.can_be_root() else "",
         owner=owner,
         owner_group=owner_group,
         python=platform.python_version(),
@@ -72,7 +71,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         sudo=_sudo(kept, [spec.name for spec in request.processes]),
         manager=_manager(kept),
         enabled=_enabled(kept, [spec.name for spec in request.processes]),
-        linger=linger(me.pw_name) if kept.kind == keeping.SYSTEMD and kept.scope == "user" else None,
+        linger=linger(user) if kept.kind == keeping.SYSTEMD and kept.scope == "user" else None,
         autostart=_autostart(kept, found),
         program_file=program_file,
         keepers=_keepers(kept, reports),
@@ -91,8 +90,53 @@ def _made_of() -> tuple[str, ...]:
         return ()
 
 
+def _account(deploy_to: str) -> tuple[str, str, str]:
+    """Return the agent's user, group and home."""
+    try:
+        me = pwd.getpwuid(os.getuid())
+    except KeyError:
+        if not privileges.can_be_root():
+            raise OpsError(f"this host knows no user {os.getuid()}", hint="look at: getent passwd") from None
+        return str(os.getuid()), _group(os.getgid()), deploy_to  # an owner of an application without an account
+    return me.pw_name, _group(me.pw_gid), me.pw_dir
+
+
+def may_write(path: Path) -> bool:
+    """Whether this user can put another file there."""
+    return os.access(nearest(path.parent), os.W_OK)
+
+
+def others(path: Path) -> str:
+    """Say who beside root can put another file, or a link to anything, there; empty for nobody.
+
+    Root follows no such path, neither by sudo nor by an agent that has given root up.
+    """
+    return others_of(nearest(path.parent), 0, 0)
+
+
 def present(path: Path) -> PresentFile | None:
-    """Read a file; None where there is none. A device or a fifo has no text: to read one may never end."""
+    """Read a file, as root where this agent has given that up; None where there is none.
+
+    A device or a fifo has no text: to read one may never end.
+    """
+    found = _present(path)
+    if found is None or not found.trouble or not privileges.can_be_root() or others(path):
+        return found
+    kind = run(("stat", "--dereference", "--format=%a %F", str(path)), as_root=True)
+    if kind.code:
+        return None
+    mode = int(kind.out.split()[0], 8)
+    if "regular" not in kind.out:
+        return PresentFile("", mode)
+    text = run(("head", f"--bytes={_TEXT_BYTES}", str(path)), as_root=True)
+    whole = run(("sha256sum", str(path)), as_root=True)
+    if text.code or whole.code:
+        return found
+    of_bytes = whole.out.lstrip("\\")[:64]
+    return PresentFile(text.out, mode, of_bytes="" if of_bytes == digest(text.out) else of_bytes)
+
+
+def _present(path: Path) -> PresentFile | None:
     try:
         there = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -118,9 +162,12 @@ def present(path: Path) -> PresentFile | None:
 def _owner(path: Path) -> tuple[str, str]:
     try:
         found = path.stat()
-        return pwd.getpwuid(found.st_uid).pw_name, _group(found.st_gid)
-    except (OSError, KeyError):
+    except OSError:
         return "", ""
+    try:
+        return pwd.getpwuid(found.st_uid).pw_name, _group(found.st_gid)
+    except KeyError:
+        return str(found.st_uid), _group(found.st_gid)
 
 
 def _group(number: int) -> str:
@@ -132,7 +179,8 @@ def _group(number: int) -> str:
 
 def _sudo(kept: Keeping, names: list[str]) -> str:
     """Say why the calls that change something may not be made by sudo; `sudo -l COMMAND` asks without making one."""
-    if kept.kind != keeping.SYSTEMD or not kept.sudo or kept.scope != "system" or not names:
+    wanted = kept.kind == keeping.SYSTEMD and kept.sudo and kept.scope == "system" and names
+    if not wanted or privileges.can_be_root():
         return ""
     done = run(("sudo", "-n", "-l", *systemd.start(kept.unit(names[0]))), _ASK_SECONDS)
     return "" if done.code == 0 else done.why

@@ -69,6 +69,7 @@ class Following:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            **systemctl.rights(),
         )
         assert self._process.stdout is not None
         self.descriptor = self._process.stdout.fileno()

@@ -1,16 +1,21 @@
-"""What is done with one place of a host's files: by this user where it may write there, else as root, by `sudo -n`."""
+"""What is done with one place of a host's files: by this user where it may write there, else as root.
+
+By root is: by `sudo -n`, or by an agent that has given root up (`ops.core.privileges`). What is written then comes from
+this process's memory alone, never from a file that its user could change.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from ops.core import privileges
 from ops.core.errors import OpsError
 from ops.core.installation import HostFile
+from ops.node import facts
 from ops.node.command import Done, run
 from ops.node.durable import sync_folder
 
@@ -60,10 +65,10 @@ def hand_for(place: Path, *, sudo: bool) -> Hand:
     ----------
     sudo : whether root does where this user may not.
     """
-    folder = place.parent
-    while not os.path.exists(folder):  # noqa: PTH110  a Path's own raises where nobody may look
-        folder = folder.parent
-    return _Own(place) if os.access(folder, os.W_OK) else _Root(place, sudo=sudo)
+    if facts.may_write(place):
+        return _Own(place)
+    by_sudo = ("sudo", "-n") if sudo else None
+    return _Root(place, () if privileges.can_be_root() else by_sudo)
 
 
 class _Own:
@@ -93,7 +98,6 @@ class _Own:
                 stream.write(file.text)
                 stream.flush()
                 os.fchmod(descriptor, file.mode)
-                _give(to)
                 os.fsync(descriptor)
         except OSError as error:
             raise self._trouble("cannot be written", error) from error
@@ -134,11 +138,16 @@ class _Own:
 
 
 class _Root:
-    """Root, by sudo if that is wanted."""
+    """Root.
 
-    def __init__(self, place: Path, *, sudo: bool) -> None:
-        self._place = str(place)
-        self._sudo = sudo
+    Parameters
+    ----------
+    how : what its commands begin with; None for nobody who can be root.
+    """
+
+    def __init__(self, place: Path, how: tuple[str, ...] | None) -> None:
+        self._place = place
+        self._how = how
 
     def is_there(self, path: Path) -> bool:
         try:
@@ -158,10 +167,7 @@ class _Root:
 
     def write(self, file: HostFile, to: Path) -> None:
         options = ("-D", "-o", "root", "-g", "root", "-m", f"{file.mode:04o}")
-        with tempfile.NamedTemporaryFile("w", prefix="karafka-install-", encoding="utf-8") as staged:
-            staged.write(file.text)
-            staged.flush()
-            self._do("install", *options, staged.name, str(to))
+        self._do("install", *options, "/dev/stdin", str(to), text=file.text)
         self._do("sync", str(to))
 
     def link(self, path: Path, to: Path) -> None:
@@ -183,18 +189,26 @@ class _Root:
         """Ask root what this user may not see, by test(1)."""
         done = self._ask("test", *words, path)
         if done.code and (done.errors or done.code != 1):
-            raise OpsError(f"sudo -n test: {done.why}", where=self._place, hint=RENDER_HINT)
+            raise self._trouble("test", done)
         return done.code == 0
 
-    def _do(self, *command: str) -> None:
-        done = self._ask(*command)
+    def _do(self, *command: str, text: str | None = None) -> None:
+        done = self._ask(*command, text=text)
         if done.code:
-            raise OpsError(f"sudo -n {command[0]}: {done.why}", where=self._place, hint=RENDER_HINT)
+            raise self._trouble(command[0], done)
 
-    def _ask(self, *command: str) -> Done:
-        if not self._sudo:
-            raise OpsError(f"user {os.geteuid()} may not write there", where=self._place, hint=RENDER_HINT)
-        return run(("sudo", "-n", *command))
+    def _ask(self, *command: str, text: str | None = None) -> Done:
+        user, where = os.geteuid(), str(self._place)
+        if self._how is None:
+            raise OpsError(f"user {user} may not write there", where=where, hint=RENDER_HINT)
+        if others := facts.others(self._place):
+            hint = f"what user {user} may not do there, root does not do either: look at {self._place.parent}"
+            raise OpsError(f"root does not touch it: {others}", where=where, hint=hint)
+        return run((*self._how, *command), text=text, as_root=not self._how)
+
+    def _trouble(self, command: str, done: Done) -> OpsError:
+        what = f"{' '.join((*(self._how or ()), command))}: {done.why}"
+        return OpsError(what, where=str(self._place), hint=RENDER_HINT)
 
 
 def make_folder(folder: Path) -> None:
@@ -207,14 +221,6 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _give(folder)
-
-
-def _give(path: Path) -> None:
-    """Give what root makes to whom the folder belongs that it is made in: below deploy_to, to who deploys."""
-    if os.geteuid() == 0:
-        whose = path.parent.stat()
-        os.chown(path, whose.st_uid, whose.st_gid)
 
 
 def _is_file(path: Path) -> bool:

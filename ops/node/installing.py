@@ -56,7 +56,7 @@ def install(request: Request, call: InstallCall, reports: Callable[[], tuple[Pro
         reload(kept)
         if kept.kind == keeping.SYSTEMD and _names(call.remove):
             boot.disable(request, _names(call.remove), target=False)
-        _note(request, {file.path: digest(file.text) for file in call.files})
+        manifest.write(request.shared, kept.kind, {file.path: digest(file.text) for file in call.files}, places)
     except BaseException as error:
         troubles = places.put_back()
         with suppress(OpsError):
@@ -107,7 +107,8 @@ def uninstall(request: Request, reports: Callable[[], tuple[ProcessReport, ...]]
     if kept.kind == keeping.SUPERVISOR:
         supervision.take_in(kept, places, before=programs)
     reload(kept)
-    _note(request, {})
+    manifest.write(request.shared, kept.kind, {}, places)
+    places.settle()
     return InstallAnswer(tuple(done), (), tuple(notes))
 
 
@@ -168,12 +169,6 @@ def _of_another(request: Request, file: PresentFile) -> str:
     """Give the folder of the other application that a file was rendered for; empty for none."""
     root = rendered_for(file.text)
     return root if root != str(Path(request.shared).parent) else ""
-
-
-def _note(request: Request, files: manifest.Files) -> None:
-    """Note what is there now."""
-    _make_folders({manifest.path_of(request.shared).parent})
-    manifest.write(request.shared, request.keeping.kind, files)
 
 
 def _make_folders(folders: Iterable[Path]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,10 +76,10 @@ def require_own_files(spec: ProcessSpec, files: Iterable[Path]) -> None:
     ------
     OpsError : they name another one, as an older version of the tool has written them; nothing was done.
     """
-    texts = []
-    for path in files:
-        with suppress(OSError):
-            texts.append(path.read_text(errors="replace").replace("%%", "%"))
+    from ops.node import facts  # which looks for processes itself
+
+    found = [facts.present(path) for path in files]
+    texts = [one.text.replace("%%", "%") for one in found if one is not None and not one.trouble]
     if texts and not any(spec.files.lock in text for text in texts):
         raise OpsError(
             f"what is installed here for {spec.name} does not name its lock, {spec.files.lock}",

@@ -1,13 +1,22 @@
-"""What an install has put on this host, by its own record: `shared/units/installed.json`."""
+"""What an install has put on this host, by its own record: `shared/units/installed.json`.
+
+What it names is removed by whoever installs. So root keeps it where nobody else writes, if the application's folder
+belongs to somebody else.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ops.core import pidfile
+from ops.core import privileges
 from ops.core.errors import OpsError
+from ops.core.installation import HostFile
+from ops.core.ownership import roots_folder
+
+if TYPE_CHECKING:
+    from ops.node.placing import Places
 
 Files = dict[str, str]
 """Path -> digest of the text that was put there."""
@@ -15,6 +24,8 @@ Files = dict[str, str]
 
 def path_of(shared: str) -> Path:
     """Give the record's own path."""
+    if privileges.can_be_root():
+        return Path(roots_folder(str(Path(shared).parent))) / "installed.json"
     return Path(shared) / "units" / "installed.json"
 
 
@@ -31,16 +42,13 @@ def read(shared: str) -> dict[str, Files]:
         raise OpsError(f"cannot be read: {error.strerror}", where=str(path_of(shared))) from error
 
 
-def write(shared: str, kind: str, files: Files) -> None:
+def write(shared: str, kind: str, files: Files, places: Places) -> None:
     """Note what is there now for one kind of manager.
 
     Raises
     ------
     OpsError : it cannot be written.
     """
-    path = path_of(shared)
     whole = {**read(shared), kind: files}
-    try:
-        pidfile.write_whole(path, json.dumps({name: some for name, some in whole.items() if some}, indent=1) + "\n")
-    except OSError as error:
-        raise OpsError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    text = json.dumps({name: some for name, some in whole.items() if some}, indent=1) + "\n"
+    places.put(HostFile(str(path_of(shared)), text))

@@ -24,7 +24,8 @@ class Places:
 
     Parameters
     ----------
-    sudo : whether what this user may not write is written by `sudo -n`, as root's.
+    sudo : whether what this user may not write is written by `sudo -n`, as root's. An agent that has given root up
+        needs no sudo for that.
     """
 
     def __init__(self, *, sudo: bool) -> None:

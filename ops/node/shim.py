@@ -1,6 +1,6 @@
 """The shim every process is started through: take the slot, write the pidfile, become the command.
 
-    python -I -m ops.node.shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] [--held N]
+    python -I -m ops.node.shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] [--held N] [--secrets FILE]
         -- COMMAND [ARGUMENT ...]
 
 The slot's owner byte stays locked over exec (KARAFKA_SLOT_FD names its descriptor), so that the
@@ -9,7 +9,9 @@ supervisor. A process that is in the same slot under another lock file, as an ol
 RELEASE `.` stands for the name of the folder it was started in, links resolved: a unit
 or program knows no other. With `--log` its standard output and error go to that file from the exec
 on; what comes on standard error before is the shim's own complaint. With `--held` it ends by the signal SIGRTMIN+N
-where another process has the slot: whoever starts it tells that from an exit of the command.
+where another process has the slot: whoever starts it tells that from an exit of the command. With `--secrets` it
+reads the host's env file, and what was left for this start alone: as the user who runs the command, where systemd would
+read them as root.
 
 With `--standby` it starts a replacement for the slot's owner instead (see `ops.core.handover`): it takes the replacing
 byte, writes no pidfile, and sets an alarm, which survives exec and ends a command that is not warm after SECONDS.
@@ -24,16 +26,19 @@ from enum import IntEnum
 from pathlib import Path
 
 from ops.core import deaths, handover, pidfile
+from ops.core.errors import OpsError
 from ops.core.identity import MARK_VARIABLE, Identity
 from ops.core.locks import DESCRIPTOR_VARIABLE, Byte, SlotLock
 from ops.node.occupancy import PROCESS_VARIABLE, occupants
+
+_OPTIONS = {"--standby": "SECONDS", "--log": "FILE", "--held": "N", "--secrets": "FILE"}
 
 
 class ShimExit(IntEnum):
     """How the shim ends when the command could not be run (sysexits.h, POSIX shell)."""
 
     USAGE = 64  # EX_USAGE
-    FILES = 73  # EX_CANTCREAT: lock file, pidfile or log
+    FILES = 73  # EX_CANTCREAT: lock file, pidfile, log or env file
     HELD = 75  # EX_TEMPFAIL: another process has the slot
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
@@ -43,11 +48,9 @@ def main(arguments: list[str]) -> int:
     """Take the slot and become the command; returns only when that failed."""
     own, command = _split(arguments)
     options = dict(zip(own[3::2], own[4::2]))
-    if len(own) < 3 or len(own) % 2 == 0 or not options.keys() <= {"--standby", "--log", "--held"} or not command:
-        return _fail(
-            ShimExit.USAGE,
-            "usage: shim LOCK PIDFILE RELEASE [--standby SECONDS] [--log FILE] [--held N] -- COMMAND [ARGUMENT ...]",
-        )
+    if len(own) < 3 or len(own) % 2 == 0 or not options.keys() <= set(_OPTIONS) or not command:
+        words = " ".join(f"[{name} {value}]" for name, value in _OPTIONS.items())
+        return _fail(ShimExit.USAGE, f"usage: shim LOCK PIDFILE RELEASE {words} -- COMMAND [ARGUMENT ...]")
     standby, log_path = options.get("--standby"), options.get("--log")
     lock_path, pid_path, release = Path(own[0]), Path(own[1]), own[2]
     release = Path.cwd().name if release == "." else release
@@ -72,8 +75,13 @@ def main(arguments: list[str]) -> int:
         log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640) if log_path else None
     except OSError as error:
         return _fail(ShimExit.FILES, f"the log {log_path} could not be opened: {error.strerror}")
+    try:
+        given = _given(options.get("--secrets"), lock_path)
+    except (OSError, OpsError) as error:
+        return _fail(ShimExit.FILES, f"its environment cannot be read: {error}")
     environment = {
         **os.environ,
+        **given,
         handover.LOCK_VARIABLE: str(lock_path),
         handover.PIDFILE_VARIABLE: str(pid_path),
         handover.RELEASE_VARIABLE: release,
@@ -96,6 +104,22 @@ def main(arguments: list[str]) -> int:
     code = _become(command, environment, log)
     pidfile.remove(pid_path, os.getpid())
     return code
+
+
+def _given(secrets: str | None, lock_path: Path) -> dict[str, str]:
+    """Read what a unit does not give.
+
+    Raises
+    ------
+    OSError, EnvFileError : a file of it cannot be read.
+    """
+    if secrets is None:
+        return {}
+    from ops.core import envfile
+    from ops.node import once
+
+    found = envfile.read(Path(secrets), lambda text: print(text, file=sys.stderr, flush=True))
+    return {**found, **once.take(lock_path.with_suffix(".once"))}
 
 
 def _become(command: list[str], environment: dict[str, str], log: int | None) -> int:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from ops.core import keeping, supervisor
 from ops.core.deadline import Deadline
-from ops.core.handover import FRESH_VARIABLE
 from ops.core.identity import Identity
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import ending, logtail, manifest, oversight
+from ops.node import ending, logtail, manifest, once, oversight
 from ops.node.ending import Ending
 from ops.node.location import require_own_files
 from ops.node.operation import Operation
@@ -134,13 +133,8 @@ class SupervisedOperation(Operation):
     def _prepare(self) -> None:
         """Leave what is for this start alone, and take away what another one left."""
         self._wrapped.unlink(missing_ok=True)
-        once = Path(self.spec.files.once)
-        once.unlink(missing_ok=True)
+        once.leave(Path(self.spec.files.once), self.spec.fresh_member_of)
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._log.touch(0o640)  # supervisord may be another user: what it makes would be closed to this one
-        if self.spec.fresh_member_of:
-            once.touch(0o600)
-            once.write_text(f'{FRESH_VARIABLE}="{",".join(self.spec.fresh_member_of)}"\n')
 
     def _renew(self) -> None:
         """Let supervisord take the program as its file has it now, where an install has changed that while it ran."""

@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
+from ops.core import privileges
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
@@ -253,7 +254,11 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.sock.settimeout(_SECONDS)
-        self.sock.connect(self._unix_path)
+        try:
+            self.sock.connect(self._unix_path)
+        except PermissionError:  # it is root's, which this agent may have given up
+            with privileges.files_as_root():
+                self.sock.connect(self._unix_path)
 
 
 class _UnixTransport(xmlrpc.client.Transport):

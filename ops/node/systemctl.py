@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ops.core import privileges
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
@@ -135,12 +137,16 @@ class Systemctl:
 
     def begin(self, command: Sequence[str]) -> subprocess.Popen[str]:
         """Begin a command of `ops.core.systemd`, by sudo where that is asked for."""
-        return self._popen(self.argv(command))
+        return self._popen(self.argv(command), **self.rights())
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """Give the argv of a command of `ops.core.systemd`."""
-        sudo = ["sudo", "-n"] if self.kept.sudo else []
+        sudo = ["sudo", "-n"] if self.kept.sudo and not privileges.can_be_root() else []
         return [*sudo, command[0], *self._scope, *command[1:]]
+
+    def rights(self) -> dict[str, Any]:
+        """Return what `subprocess` needs to let a command be root's, where this agent has given that up."""
+        return privileges.as_root() if self.kept.scope == "system" else {}
 
     def run(self, command: Sequence[str], unit: str, deadline: Deadline) -> str:
         """Carry out a command to its end, and give its output.
@@ -162,7 +168,7 @@ class Systemctl:
         """Give the error for a unit that systemd has not loaded: `not-found`, `masked`, `bad-setting`."""
         return self._refused(f"{unit} is {state}".replace("is not-found", "not found"), unit)
 
-    def _popen(self, argv: list[str]) -> subprocess.Popen[str]:
+    def _popen(self, argv: list[str], **rights: Any) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
                 argv,
@@ -172,6 +178,7 @@ class Systemctl:
                 text=True,
                 env=self._env,
                 start_new_session=True,  # Ctrl-C is the agent's, which lets what has begun end
+                **rights,
             )
         except FileNotFoundError as error:
             hint = "apt-get install sudo, or `systemd: {sudo: false}`" if argv[0] == "sudo" else "is it a systemd host?"

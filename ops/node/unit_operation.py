@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,14 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ops.core import keeping, pidfile, systemd
+from ops.core import keeping, systemd
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
-from ops.core.handover import FRESH_VARIABLE
 from ops.core.identity import Identity, UnseenError
 from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import ending, journal, sandboxing
+from ops.node import ending, journal, once, sandboxing
 from ops.node.ending import Ending
 from ops.node.inspection import ALIVE_SECONDS, Finding
 from ops.node.location import require_own_files
@@ -45,23 +43,12 @@ class UnitOperation(Operation):
         super().__init__(spec, emit, lines, permit)
         self._systemctl = systemctl
         self._unit = systemctl.kept.unit(spec.name)
-        self._shared = Path(spec.files.record).parents[2]
-        self._once = Path(systemd.once_file(str(self._shared), spec.name))
+        self._once = Path(spec.files.once)
         self._prepared = False
 
     def __enter__(self) -> UnitOperation:
         super().__enter__()
-        self._give_to_owner()
         return self
-
-    def _give_to_owner(self) -> None:
-        """Give what root has made here to the folder's owner, whom the unit runs as."""
-        owner = self._shared.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            pids = Path(self.spec.files.pidfile).parent
-            pids.mkdir(parents=True, exist_ok=True)
-            for path in (self._home.path, self._home.path.parent, pids):
-                os.chown(path, owner.st_uid, owner.st_gid)
 
     def restart(self) -> ProcessReport:
         """Stop it, prove that, and start it; what can be done before is done before, as its partitions wait."""
@@ -123,7 +110,8 @@ class UnitOperation(Operation):
         deadline = Deadline(self.spec.start_timeout_seconds)
         self._prepare()
         self._prepared = False
-        self._write_once()
+        Path(self.spec.files.pidfile).parent.mkdir(parents=True, exist_ok=True)  # the unit may write there alone
+        once.leave(self._once, self.spec.fresh_member_of)
         asked = self._systemctl.begin(systemd.start(self._unit))
         process = None
         try:
@@ -147,7 +135,10 @@ class UnitOperation(Operation):
         """
         if self._prepared:
             return
-        require_own_files(self._own, [Path(systemd.env_file(str(self._shared), self.spec.name))])
+        name = self.spec.name
+        shared = Path(self._own.files.record).parents[2]
+        before = shared / "units" / f"{name}.env"  # where a version before has put it
+        require_own_files(self._own, [Path(systemd.env_file(self._systemctl.kept, str(shared), name)), before])
         load = self._systemctl.facts(self._unit).load
         if load != "loaded":
             raise self._systemctl.unloaded(load, self._unit)
@@ -228,14 +219,6 @@ class UnitOperation(Operation):
             with suppress(SystemdError):
                 self._systemctl.run(systemd.reset(self._unit), self._unit, Deadline(_MARGIN_SECONDS))
         return f"killed after {took:.1f} s: it did not end on TERM" if facts.killed else f"ended after {took:.1f} s"
-
-    def _write_once(self) -> None:
-        """Write what is for the next start alone, or see that nothing is left of another one."""
-        self._once.unlink(missing_ok=True)
-        if self.spec.fresh_member_of:
-            pidfile.write_whole(
-                self._once, f'{FRESH_VARIABLE}="{",".join(self.spec.fresh_member_of)}"\n', durable=False
-            )
 
 
 def _identity(pid: int) -> Identity | None:

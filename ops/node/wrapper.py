@@ -4,10 +4,10 @@
         --env-file E --secrets E --readiness notify|alive --start-timeout S --stop-timeout S [--watchdog S]
         -- COMMAND [ARGUMENT ...]
 
-It starts the command through the shim in a process of its own, with a socket for READY=1, and writes down how far that
-got (`ops.node.wrapped`), for an agent that waits. A process that is not ready in time, or makes no progress (watchdog),
-is ended. TERM, INT and QUIT end the process: TERM, and KILL after the stop timeout; other signals are passed on. It
-ends with the process's own exit code, 128 + N for a signal.
+It writes into the log, and starts the command through the shim in a process of its own, with a socket for READY=1. It
+writes down how far that got (`ops.node.wrapped`), for an agent that waits. A process that is not ready in time, or
+makes no progress (watchdog), is ended. TERM, INT and QUIT end the process: TERM, and KILL after the stop timeout; other
+signals are passed on. It ends with the process's own exit code, 128 + N for a signal.
 
 The process never outlives it: the kernel kills it when the wrapper is gone (PR_SET_PDEATHSIG), and ends the wrapper as
 supervisor would when supervisord is gone. So no orphan holds the slot.
@@ -188,6 +188,8 @@ def main(arguments: list[str]) -> int:
     names, values, command = arguments[:at:2], arguments[1:at:2], arguments[at + 1 :]
     options = dict(zip(names, values))
     try:
+        if "--log" in options:
+            _write_to(Path(options["--log"]))
         watchdog = options.pop("--watchdog", None)
         spec = ProcessSpec(
             name=options.pop("--process"),
@@ -210,7 +212,22 @@ def main(arguments: list[str]) -> int:
     except OpsError as error:
         print(error, file=sys.stderr)
         return _FAILED
+    except OSError as error:
+        how = f"the log {error.filename} could not be opened: {error.strerror}"
+        if "--lock" in options:
+            Wrapped(Stage.FAILED, Identity.own(), how=how).write(Path(options["--lock"]).with_suffix(".wrapped"))
+        print(how, file=sys.stderr)
+        return _FAILED
     return Wrapper(spec, float(watchdog) if watchdog else None).run()
+
+
+def _write_to(log: Path) -> None:
+    """Let this process, and with it the command, write into the log: what supervisord opens it may open as root."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
 
 
 def _has_ended(child: int) -> bool:

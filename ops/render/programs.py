@@ -33,6 +33,7 @@ def supervisor_files(
     user: str,
     enabled: bool = False,
     conf: str = "",
+    python: str = "",
 ) -> tuple[FileRecord, ...]:
     """Give the files of one host, as absolute paths there.
 
@@ -42,6 +43,7 @@ def supervisor_files(
     user : whom they run as.
     enabled : start them with supervisord, so at boot.
     conf : path of the conf file; empty for where Debian's supervisord includes it.
+    python : the tool's interpreter there; empty for where the settings have it.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def supervisor_files(
     kept = Keeping(SUPERVISOR, settings.application)
     root = PurePosixPath(host.deploy_to or settings.deploy_to)
     path = conf or str(PurePosixPath(settings.supervisor.conf_d or _CONF_D) / f"{kept.group}.conf")
-    python = str(root / settings.agent_python)
+    python = python or str(root / settings.agent_python)
     programs = render(
         "supervisor",
         {"karafka.conf.j2": path},
@@ -97,7 +99,6 @@ def _program(
         "command": [" ".join(map(argument, line)) for line in lines],
         "start_seconds": math.ceil(start + _MARGIN_SECONDS),
         "stop_seconds": math.ceil(supervisor.stop_seconds(spec.stop_timeout_seconds) + _MARGIN_SECONDS),
-        "log": _value("stdout_logfile", files.log),
     }
 
 

@@ -24,11 +24,12 @@ _SUDOERS = PurePosixPath("/etc/sudoers.d")
 _STATUS_VARIABLE = "KARAFKA_STATUS_FILE"
 _HOMES = tuple(map(PurePosixPath, ("/home", "/root", "/run/user")))  # what ProtectHome= hides: systemd.exec(5)
 _START_SECONDS, _STOP_SECONDS = 10.0, 2.0  # beyond the process's own: a host that boots is slow, and a drain is not cut
+_KEPT = re.compile(r"\.|(units|releases|rollouts|karafka-ops[^/]*)(/.*)?")  # below shared/: none of the processes' own
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what systemd takes in no value
 
 
 def systemd_files(
-    settings: Settings, host: Host, specs: Sequence[ProcessSpec], *, user: str, home: str
+    settings: Settings, host: Host, specs: Sequence[ProcessSpec], *, user: str, home: str, python: str = ""
 ) -> tuple[FileRecord, ...]:
     """Give the files of one host, as absolute paths there.
 
@@ -39,6 +40,7 @@ def systemd_files(
     specs : all processes of the host.
     user : who deploys; system units run as this user too, unless the settings name another one.
     home : of this user; where user units go.
+    python : the tool's interpreter there; empty for where the settings have it.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def systemd_files(
     }
     about: dict[str, Any] = {
         **values,
-        **_unit(settings, root),
+        **_unit(settings, kept, root, python or str(root / settings.agent_python)),
         "template": kept.template,
         "system": system,
         "user_option": "" if system else "--user ",
@@ -65,23 +67,22 @@ def systemd_files(
     unit = render("systemd", {"karafka@.service.j2": str(folder / kept.template)}, **about)
     wanted_by = "multi-user.target" if system else "default.target"
     target = render("systemd", {"karafka.target.j2": str(folder / kept.target)}, **values, wanted_by=wanted_by)
-    return (*unit, *target, *_env_files(settings, root / "shared", specs), *_sudoers(kept, specs, values))
+    return (*unit, *target, *_env_files(settings, kept, root / "shared", specs), *_sudoers(kept, specs, values))
 
 
-def _unit(settings: Settings, root: PurePosixPath) -> dict[str, Any]:
-    python = root / settings.agent_python
+def _unit(settings: Settings, kept: Keeping, root: PurePosixPath, python: str) -> dict[str, Any]:
     shared = root / "shared"
     notify = settings.readiness == "notify"
     watchdog = settings.systemd.watchdog_seconds if settings.app is not None else 0.0  # others feed none
     return {
         "shared": str(shared),
-        "own_env_file": systemd.env_file(_plain(str(shared)), "%i"),
-        "env_file": _plain(str(shared / settings.env_file)),
-        "once_file": systemd.once_file(_plain(str(shared)), "%i"),
+        "own_env_file": systemd.env_file(kept, _plain(str(shared)), "%i"),
+        "secrets": quoted(str(shared / settings.env_file)).replace("$", "$$"),
+        "writable": " ".join(f"-{one}" for one in map(quoted, _writable(settings, shared))),
         "below_home": any(root.is_relative_to(one) for one in _HOMES),
         "notify": notify,
         "watchdog_seconds": _seconds(watchdog) if watchdog else "",
-        "shim": " ".join(map(quoted, (str(python), "-I", "-m", "ops.node.shim"))),
+        "shim": " ".join(map(quoted, (python, "-I", "-m", "ops.node.shim"))),
         "command_variable": systemd.COMMAND_VARIABLE,
         "lock_variable": LOCK_VARIABLE,
         "pidfile_variable": PIDFILE_VARIABLE,
@@ -94,7 +95,25 @@ def _unit(settings: Settings, root: PurePosixPath) -> dict[str, Any]:
     }
 
 
-def _env_files(settings: Settings, shared: PurePosixPath, specs: Sequence[ProcessSpec]) -> tuple[FileRecord, ...]:
+def _writable(settings: Settings, shared: PurePosixPath) -> list[str]:
+    """Give the folders that a process writes to: nothing that it is started from or by.
+
+    Raises
+    ------
+    SettingsError : a setting has one of those among them.
+    """
+    folders = [("karafka.pid", str(PurePosixPath(settings.pid).parent))]
+    folders += [("karafka.linked_dirs", str(PurePosixPath(one))) for one in settings.linked_dirs]
+    for key, below in folders:
+        if _KEPT.fullmatch(below):
+            what = f"{shared / below} would be writable for the processes, and has what they are started from or by"
+            raise SettingsError(what, where=key, hint="a folder of its own: tmp/pids/karafka.pid")
+    return [str(shared / below) for below in dict.fromkeys(("tmp/slots", "log", *(one for _, one in folders)))]
+
+
+def _env_files(
+    settings: Settings, kept: Keeping, shared: PurePosixPath, specs: Sequence[ProcessSpec]
+) -> tuple[FileRecord, ...]:
     found: list[FileRecord] = []
     for spec in specs:
         own = {
@@ -105,7 +124,7 @@ def _env_files(settings: Settings, shared: PurePosixPath, specs: Sequence[Proces
             systemd.COMMAND_VARIABLE: command_value(spec.command),
         }
         variables = {name: env_value(name, value) for name, value in (spec.env | own).items()}
-        path = systemd.env_file(str(shared), spec.name)
+        path = systemd.env_file(kept, str(shared), spec.name)
         found += render(
             "systemd",
             {"process.env.j2": path},

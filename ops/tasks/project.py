@@ -131,6 +131,7 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
     Raises
     ------
     SettingsError : there is no fabric.yaml, it is wrong, or it does not know this host.
+    OpsError : the application is another user's, or several users can change it. Root becomes its owner.
     UsageError : a name is not of this host; or processes would join the fleet's groups from another machine.
     """
     from ops.core.section import load
@@ -147,6 +148,10 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
     if known is None and takes_part and not os.environ.get("KARAFKA_BROKERS"):
         refuse_the_fleets(settings.kafka.brokers)
     found = _development(settings) if known is None else _deployed(raw, known)
+    if known is not None:
+        from ops.core.privileges import work_as_owner
+
+        work_as_owner(str(Path(found.shared).parent), {str(Path(one.files.pidfile).parent) for one in found.all_specs})
     return found if names is None else _chosen(found, names)
 
 

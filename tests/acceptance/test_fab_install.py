@@ -62,9 +62,8 @@ def test_the_files_are_rendered_without_a_connection(shop: Shop) -> None:
     (shop.folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
     done = inv(shop.folder, *words, "systemd", "--out", "units", "--host", "host2")
     # Then they lie as a host has them
-    root = shop.fleet.hosts[1].files.deploy_to
     assert "units/etc/systemd/system/karafka-shop@.service\n" in done.stdout
-    own = shop.folder / f"units{root}/shared/units/karafka-0.env"
+    own = shop.folder / "units/etc/karafka-ops/shop/karafka-0.env"
     assert 'KARAFKA_INSTANCE_ID="shop.host2.karafka.0"' in own.read_text()
     assert own.stat().st_mode & 0o777 == 0o600
     # And without a folder they are printed

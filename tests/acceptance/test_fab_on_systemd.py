@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(400)  # some twenty commands a test, on a machi
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
 UNIT = "/etc/systemd/system/karafka-shop@.service"
+ENV = "/etc/karafka-ops/shop/karafka-{}.env"
 ROOT = "/srv/shop"
 WIDE = f"{USER} ALL=(root) NOPASSWD: ALL\n"
 
@@ -58,9 +59,10 @@ def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: MakeU
     # Then the second has nothing to do
     assert first.stdout.startswith("web1: installed\n")
     assert second.stdout == "web1: already installed\n"
-    # And what is below deploy_to belongs to who deploys, though root has put it there
-    owners = stage.host.run("sh", "-c", f"stat -c %U {ROOT}/shared/units {ROOT}/shared/units/*.env").stdout
-    assert set(owners.split()) == {USER}
+    # And what systemd reads as root is where root alone writes; below deploy_to nothing is root's
+    owners = stage.host.run("sh", "-c", f"stat -c %U:%a {ENV.format(0)} {ENV.format(1)}").stdout
+    assert set(owners.split()) == {"root:600"}
+    assert not stage.host.run("find", ROOT, "-user", "root").stdout
     # When it is enabled and started
     stage.fab("karafka.enable")
     stage.fab("karafka.start")
@@ -89,7 +91,7 @@ def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: MakeU
     stage.settings(processes=1)
     stage.fab("karafka.install")
     # Then the other one's env file is gone, and it starts with the host no more
-    assert not stage.there(f"{ROOT}/shared/units/karafka-1.env")
+    assert not stage.there(ENV.format(1))
     word = stage.host.run("systemctl", "is-enabled", "karafka-shop@karafka-1.service", check=False).stdout
     assert word.strip() == "disabled"
     # When it is uninstalled while they run
@@ -99,7 +101,7 @@ def test_units_are_installed_enabled_started_mended_and_removed(unit_shop: MakeU
     stage.fab("karafka.stop")
     stage.fab("karafka.uninstall")
     assert not stage.there(UNIT)
-    assert not stage.there(f"{ROOT}/shared/units/karafka-0.env")
+    assert not stage.there(ENV.format(0))
     assert stage.there(drop_in)
     wanted = stage.host.run("sh", "-c", "ls /etc/systemd/system/*.wants", check=False).stdout
     assert "karafka-shop" not in wanted  # other applications of this host are other tests'

@@ -15,12 +15,14 @@ import pytest
 
 import ops
 from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
+from ops.core.ownership import roots_folder
 from ops.fleet.setup import remote
 from ops.fleet.setup.opening import PLACES
 from ops.fleet.setup.wheel import own_wheel
 from ops.sandbox.hosts import LocalFleet
 from tests.labs.in_process import fab
-from tests.labs.parts import TCSH, find, needs
+from tests.labs.parts import ROOT, TCSH, find, needs, require
+from tests.labs.root_host import SERVICE, RootHost, as_service
 from tests.labs.ssh_fleet import MakeHosts
 
 FAB = str(Path(sysconfig.get_path("scripts")) / "fab")
@@ -269,3 +271,38 @@ def test_a_host_where_the_folder_cannot_be_made_says_so(tmp_path: Path, host: Pa
     # Then it says what could not be made
     assert f"{host}" in done.stderr
     assert "cannot be made" in done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_root_sets_up_and_works_where_another_user_could_change_everything(fresh: Fresh, wheelhouse: Path) -> None:
+    # Given a folder of another user's, who has a tool of their own there already
+    require(ROOT)
+    host = RootHost()
+    place, planted = Path(roots_folder(str(host.root))), host.shared / "karafka-ops" / "bin" / "python"
+
+    def plant() -> None:
+        planted.parent.mkdir(parents=True)
+        planted.write_text("#!/bin/sh\nid -u >>/tmp/$PPID\n")
+        planted.chmod(0o755)
+
+    as_service(plant)
+    fresh.root = host.root
+    fresh.settings(command=["sleep", "600"])
+    try:
+        # When root asks how it is, then it runs nothing of that, and says what to do
+        done = fab(fresh.folder, "karafka.status", code=4)
+        assert f"user {SERVICE} can change {host.root}" in done.stdout
+        assert "fab karafka.setup" in done.stdout
+        # When root sets it up, starts a process and looks
+        assert run(fresh.folder, "karafka.setup", "--wheelhouse", str(wheelhouse)).returncode == 0
+        fab(fresh.folder, "karafka.start")
+        report = json.loads(fab(fresh.folder, "karafka.status", "--json").stdout)["hosts"][0]["processes"][0]
+        # Then the tool is root's, the process is the owner's, and so is all that is below the folder
+        assert {path.lstat().st_uid for path in place.rglob("*")} == {0}
+        assert Path(f"/proc/{report['pid']}").stat().st_uid == SERVICE
+        assert {path.lstat().st_uid for path in host.root.rglob("*")} == {SERVICE}
+        fab(fresh.folder, "karafka.stop")
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        host.close()

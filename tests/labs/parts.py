@@ -75,6 +75,18 @@ def _namespaces() -> str:
     return f"this user may make none: {done.stderr.strip()}" if done.returncode else ""
 
 
+def _python_of_all() -> str:
+    """Say whether /usr/bin/python3, which every user may run, will do for hosts."""
+    from ops.core.interpreters import OLDEST_ON_HOSTS
+
+    ask = f"import sys, venv; sys.exit(sys.version_info < {OLDEST_ON_HOSTS!r})"
+    try:
+        done = subprocess.run(["/usr/bin/python3", "-I", "-c", ask], capture_output=True, timeout=20, check=False)
+    except OSError:
+        return "there is no /usr/bin/python3"
+    return "/usr/bin/python3 is too old, or has no venv" if done.returncode else ""
+
+
 def _autogroup() -> str:
     return "" if os.path.exists("/proc/self/autogroup") else "this kernel does not schedule by session"  # noqa: PTH110
 
@@ -95,6 +107,12 @@ def _own_folder() -> str:
     return "" if own_folder() else "neither the home folder nor the project's is one"
 
 
+def _root() -> str:
+    return "" if os.geteuid() == 0 else "this user is not root"
+
+
+ROOT = Part("root", _root, (AS_ROOT,))
+PYTHON_OF_ALL = Part("a Python of the system's own, with venv", _python_of_all)
 SYSTEMD_HOST = Part("a host of systemd's own", _systemd_host, (INSTALL, AS_ROOT))
 SSHD = Part("OpenSSH's server", _programs("sshd"))
 SSH = Part("OpenSSH's client", _programs("ssh", "ssh-keygen", "ssh-keyscan"))
@@ -110,6 +128,8 @@ NAMESPACES = Part("namespaces of a user's own", _namespaces, (AS_ROOT,))
 OWN_FOLDER = Part("a folder that no other user may change", _own_folder, ("clone into a home folder below /home",))
 AUTOGROUP = Part("session scheduling", _autogroup, ("boot a kernel with CONFIG_SCHED_AUTOGROUP",))
 PARTS = (
+    ROOT,
+    PYTHON_OF_ALL,
     SYSTEMD_HOST,
     SSHD,
     SSH,

@@ -7,14 +7,18 @@ import json
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ops import core
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, OpsError, UnreachableError, UsageError
 from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
+from ops.core.ownership import roots_folder
 from ops.core.settings import Host, Settings
+from ops.fleet.agent_command import SUDO_HINT, by_sudo, sudo_refusal
 from ops.fleet.conversation import Lines, shorten
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import deploy_to, target_of
@@ -28,10 +32,16 @@ SETUP_SECONDS = 1200.0
 
 @dataclass(frozen=True)
 class HostSetup:
-    """What is to be done on one host: `order` is what the script there reads."""
+    """What is to be done on one host: `order` is what the script there reads.
+
+    Attributes
+    ----------
+    become : the user who is to do it; None for who logs in.
+    """
 
     target: Target
     order: dict[str, Any]
+    become: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
         "oldest": OLDEST_ON_HOSTS,
         "newest": NEWEST,
         "places": PLACES,
+        "ownership": (resources.files(core) / "ownership.py").read_text(),
     }
     return SetupPlan(
         tuple(
@@ -90,8 +101,10 @@ def make_setup(settings: Settings, hosts: Sequence[Host], wheelhouse: Path | Non
                     **order,
                     "host": host.host,
                     "deploy_to": deploy_to(settings, host),
+                    "place": roots_folder(deploy_to(settings, host)),
                     "python": host.python or settings.python or "",
                 },
+                settings.become_on(host),
             )
             for host in hosts
         ),
@@ -154,7 +167,8 @@ def _set_up(
 
     listener = Lines(MARK, take)
     data = chain((opening(one.order),), (load,))
-    end = transport.execute(one.target, COMMAND, data, listener.feed, Deadline(SETUP_SECONDS))
+    command = (*by_sudo(one.become), *COMMAND)
+    end = transport.execute(one.target, command, data, listener.feed, Deadline(SETUP_SECONDS))
     listener.feed(b"\n")
     where = one.target.name
     if answer.get("done"):
@@ -164,6 +178,8 @@ def _set_up(
     if "old" in answer:
         raise _too_old(one.order["python"], str(answer["old"]), where)
     said = shorten((end.errors.strip().splitlines() or [listener.noise or "nothing"])[-1].encode())
+    if refusal := sudo_refusal(command, said):
+        raise OpsError(refusal, where=where, hint=SUDO_HINT)
     raise OpsError(f"the setup broke off (exit code {end.code}): {said}", where=where)
 
 

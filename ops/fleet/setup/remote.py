@@ -1,7 +1,10 @@
 """Runs on a host, by any Python from 3.9 that it has: makes the application's folders and the tool's own venv.
 
-Its text is sent along, so it knows the standard library of 3.9 alone. Standard input: a tar of wheels. Standard output:
-JSON lines, `step` while it works, `done` or `error` last.
+Its text is sent along, so it knows the standard library of 3.9 alone, and `ops.core.ownership`, whose text comes with
+it. Standard input: a tar of wheels. Standard output: JSON lines, `step` while it works, `done` or `error` last.
+
+Where root sets up what belongs to somebody else, the venv is made in root's own place, and all below deploy_to is done
+with the owner's rights.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 STEP_SECONDS = 300
@@ -89,29 +93,65 @@ def main(order: dict[str, Any], wheels: bytes) -> dict[str, Any]:
     """Carry the order out; return the last line."""
     root = Path(order["deploy_to"])
     shared = root / "shared"
+    rules = module_of(order["ownership"])
+    try:
+        owner = rules.owner_of(root) if os.geteuid() == 0 else None
+    except rules.OwnershipError as error:
+        raise RefusalError(str(error), error.hint) from None
+    home = Path(order["place"]) if owner else shared
+    if owner:
+        os.umask(OTHERS_WRITE)  # everybody may read and run what root alone writes
+        home.mkdir(parents=True, exist_ok=True)
+        left = rules.give(root, owner)
+        if left:
+            say(step="left as it is", detail=f"root's, and closed to user {owner.uid}: {', '.join(left[:3])}")
+    with rules.rights_of(owner):
+        make_folders(root)
+    others = rules.others_of(home, os.geteuid(), rules.own_group())
+    if others:
+        hint = f"give {root} to the one user who works there; or let all work as that one: `become: {{user: USER}}`"
+        raise RefusalError(f"{others}, and so what user {os.geteuid()} would run", hint)
+    with (home / f"{LINK}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with rules.rights_of(owner):
+                move_in(shared, order)
+            raise RefusalError("another setup is under way there", "wait for its end") from None
+        with rules.rights_of(owner):
+            move_in(shared, order)
+            write(shared / HOST, {"host": order["host"], "stage": order["stage"]})
+        made = made_by(home / LINK, order["digest"])
+        changed = made is None or not made.will_do(order["python"])
+        newer = "" if made is None or changed else beyond(made, order)
+        if changed:
+            make_venv(home, order, interpreters(order), wheels, owner)
+        own = look(home / LINK / "bin" / "python")
+        mark = json.loads((home / LINK / MARK).read_text())
+    python = str(own._replace(path=mark["python"])) if own else ""
+    return {"done": True, "changed": changed, "python": python, "newer": newer}
+
+
+def module_of(text: str) -> Any:
+    """Return the module that a text is."""
+    module = ModuleType("ownership")
+    exec(compile(text, "ops.core.ownership", "exec"), module.__dict__)
+    return module
+
+
+def make_folders(root: Path) -> None:
+    """Make the application's folders.
+
+    Raises
+    ------
+    RefusalError : one cannot be made.
+    """
     for folder in FOLDERS:
         try:
             (root / folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             hint = f"make {root} and give it to user {os.environ.get('USER') or os.getuid()}"
             raise RefusalError(f"{root / folder} cannot be made: {error.strerror}", hint) from error
-    with (shared / f"{LINK}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            move_in(shared, order)
-            raise RefusalError("another setup is under way there", "wait for its end") from None
-        move_in(shared, order)
-        write(shared / HOST, {"host": order["host"], "stage": order["stage"]})
-        made = made_by(shared / LINK, order["digest"])
-        changed = made is None or not made.will_do(order["python"])
-        newer = "" if made is None or changed else beyond(made, order)
-        if changed:
-            make_venv(shared, order, interpreters(order), wheels)
-        own = look(shared / LINK / "bin" / "python")
-        mark = json.loads((shared / LINK / MARK).read_text())
-    python = str(own._replace(path=mark["python"])) if own else ""
-    return {"done": True, "changed": changed, "python": python, "newer": newer}
 
 
 def move_in(shared: Path, order: dict[str, Any]) -> None:
@@ -244,7 +284,7 @@ def dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels: bytes) -> None:
+def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels: bytes, owner: Any = None) -> None:
     """Make a new venv and swing the link to it; the one before stays, for agents still at work."""
     link = shared / LINK
     if link.is_dir() and not link.is_symlink():
@@ -259,6 +299,9 @@ def make_venv(shared: Path, order: dict[str, Any], pythons: list[Python], wheels
         said = failure(venv)
         if said:
             raise RefusalError(f"the tool does not run there by {python}: {said}")
+        if owner and failure(venv, owner):
+            what = f"user {owner.uid}, whose the application is, cannot run {python}: {failure(venv, owner)}"
+            raise RefusalError(what, NAME_ONE)
         made = {"version": order["version"], "digest": order["digest"], "python": python.path, "named": order["python"]}
         write(venv / MARK, {**made, "newest": dotted(pythons[0].version[:2])})
         temporary = shared / f"{LINK}.{os.getpid()}"
@@ -315,10 +358,10 @@ def install(venv: Path, order: dict[str, Any], python: Python, wheels: bytes) ->
         run([*pip, "--quiet", *source, str(Path(folder) / order["wheel"])], "it cannot be installed", hint)
 
 
-def run(argv: list[str], what: str, hint: str = "") -> None:
+def run(argv: list[str], what: str, hint: str = "", owner: Any = None) -> None:
     """Run one command; its last lines are the error's."""
     try:
-        code, output = ended(argv, STEP_SECONDS, errors=subprocess.STDOUT)
+        code, output = ended(argv, STEP_SECONDS, errors=subprocess.STDOUT, owner=owner)
     except subprocess.TimeoutExpired:
         raise RefusalError(f"{what}: no end after {STEP_SECONDS} s", hint) from None
     if code:
@@ -326,7 +369,7 @@ def run(argv: list[str], what: str, hint: str = "") -> None:
         raise RefusalError(f"{what}: {' / '.join(said[-4:])}", hint)
 
 
-def ended(argv: list[str], seconds: float, errors: int) -> tuple[int, bytes]:
+def ended(argv: list[str], seconds: float, errors: int, owner: Any = None) -> tuple[int, bytes]:
     """Run one command to its end; return its exit code and output. One that is too slow is ended with all it began.
 
     Raises
@@ -335,10 +378,11 @@ def ended(argv: list[str], seconds: float, errors: int) -> tuple[int, bytes]:
     subprocess.TimeoutExpired : it was too slow.
     """
     # a folder of its own for what pip and ensurepip leave in the temporary one
+    whose: dict[str, Any] = {"user": owner.uid, "group": owner.gid, "extra_groups": [], "cwd": "/"} if owner else {}
     with tempfile.TemporaryDirectory(prefix="karafka-setup-") as folder:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
-            env={**os.environ, "TMPDIR": folder},
+            env={**os.environ, "TMPDIR": folder}, **whose,
         )  # fmt: skip
         with child:
             try:
@@ -349,10 +393,11 @@ def ended(argv: list[str], seconds: float, errors: int) -> tuple[int, bytes]:
     return child.returncode, output
 
 
-def failure(venv: Path) -> str:
-    """Say what keeps an agent from running there; empty for nothing."""
+def failure(venv: Path, owner: Any = None) -> str:
+    """Say what keeps an agent from running there, or an owner from running what it starts; empty for nothing."""
+    argv = [str(venv / "bin" / "python"), "-I", "-c", "import ops.node.__main__, ops.kafka.groups"]
     try:
-        run([str(venv / "bin" / "python"), "-I", "-c", "import ops.node.__main__, ops.kafka.groups"], "it fails")
+        run(argv, "it fails", owner=owner)
     except (RefusalError, OSError) as error:
         return str(error)
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ops.core.drift import Change
@@ -48,6 +48,7 @@ def host_files(
     home: str,
     enabled: bool = False,
     program_file: str = "",
+    python: str = "",
 ) -> tuple[HostFile, ...]:
     """Render all files of a host by which its manager keeps the processes.
 
@@ -56,6 +57,7 @@ def host_files(
     user, group : whom the processes run as.
     enabled : whether supervisor starts them with itself.
     program_file : where supervisor's conf file goes; empty for the usual place.
+    python : the tool's interpreter there; empty for where the settings have it.
 
     Raises
     ------
@@ -70,14 +72,12 @@ def host_files(
 
     specs = process_specs(settings, host)
     if settings.manager == SYSTEMD:
-        records = systemd_files(settings, host, specs, user=user, home=home)
+        records = systemd_files(settings, host, specs, user=user, home=home, python=python)
     else:
         records = rotation_files(settings, host, specs, user=user, group=group)
         if settings.manager == SUPERVISOR:
-            records = (
-                *supervisor_files(settings, host, specs, user=user, enabled=enabled, conf=program_file),
-                *records,
-            )
+            about: dict[str, Any] = {"user": user, "enabled": enabled, "conf": program_file, "python": python}
+            records = (*supervisor_files(settings, host, specs, **about), *records)
     return tuple(HostFile(one.path, one.text, one.mode) for one in records)
 
 
@@ -112,10 +112,10 @@ def look(
             states.append(HostState(place, outcome))
             continue
         on = bool(facts.autostart) if enabled is None else enabled
-        user, group = _whose(settings, facts)
-        files = host_files(
-            settings, place.host, user=user, group=group, home=facts.home, enabled=on, program_file=facts.program_file
-        )
+        user, group = _whose(settings, place.host.host, facts)
+        about: dict[str, Any] = {"home": facts.home, "enabled": on, "python": facts.interpreter}
+        about["program_file"] = facts.program_file
+        files = host_files(settings, place.host, user=user, group=group, **about)
         found = changes(files, facts, settings.manager)
         states.append(HostState(place, outcome, facts, files, found, watcher.at[outcome.host]))
     return tuple(states)
@@ -149,8 +149,24 @@ def narrator(*, talkative: bool = False) -> Narrator:
     return Narrator(Progress(sys.stderr), talkative=talkative, in_full=True)
 
 
-def _whose(settings: Settings, facts: Facts) -> tuple[str, str]:
-    """Say whom the processes run as: the owner of deploy_to, or of a user's own units that user."""
-    if settings.systemd.scope == "user" and settings.manager == "systemd":
-        return facts.user, facts.group
-    return facts.owner or facts.user, facts.owner_group or facts.group
+def _whose(settings: Settings, host: str, facts: Facts) -> tuple[str, str]:
+    """Say whom the processes run as: the owner of deploy_to, who has to be the one that works there, too.
+
+    Raises
+    ------
+    SettingsError : it is another one, whose processes could not use what the agent makes, or the other way round.
+    """
+    from ops.core.errors import SettingsError
+    from ops.core.keeping import PIDFILE, SYSTEMD
+
+    owner = facts.owner or facts.user
+    if settings.manager != PIDFILE and owner != facts.user:
+        what = f"on {host} deploy_to belongs to {owner}, whose processes {settings.manager} would keep"
+        hint = f"give it to {facts.user}, or `become: {{user: {owner}}}`"
+        raise SettingsError(f"{what}, and {facts.user} works there", where="karafka.deploy_to", hint=hint)
+    wanted = settings.systemd.user
+    if settings.manager == SYSTEMD and settings.systemd.scope == "system" and wanted not in (None, owner):
+        what = f"{wanted} is to run the processes, but on {host} deploy_to belongs to {owner}"
+        hint = f"give it to {wanted}: they have to lock, write and log there; root may deploy it for {wanted}"
+        raise SettingsError(what, where="karafka.systemd.user", hint=hint)
+    return owner, facts.owner_group or facts.group

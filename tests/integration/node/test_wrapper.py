@@ -51,9 +51,9 @@ class Wrapping:
         return process
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end; gives the exit code and the output."""
-        output = self.process.communicate(timeout=30)[0]
-        return self.process.returncode, output
+        """Wait for its end; gives the exit code and what its log has."""
+        said, log = self.process.communicate(timeout=30)[0], Path(self.spec.files.log)
+        return self.process.returncode, said + (log.read_text() if log.exists() else "")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from ops.node import manifest
 from ops.node.agent import carry_out
 from ops.node.fence import FenceRecord
 from ops.node.managers.pidfile import PidfileManager
+from ops.node.placing import Places
 from ops.node.supervisord import Supervisord
 from tests.labs.supervised import Kept, MakeKept
 
@@ -300,7 +301,7 @@ def test_a_program_with_files_of_before_keeps_its_process_until_it_is_installed_
     assert old.ok, old
     os.truncate(before.files.lock, 0)
     conf = str(kept.server.conf_d / f"karafka-{kept.name}.conf")
-    manifest.write(str(kept.shared), keeping.SUPERVISOR, {conf: "digest"})
+    manifest.write(str(kept.shared), keeping.SUPERVISOR, {conf: "digest"}, Places(sudo=False))
     # When its slot has files of its own name, then it is found, and not restarted into files that nobody looks at
     now = replace(before, files=SlotFiles.below(str(kept.shared), "tmp/pids/karafka.pid", slot))
     assert (kept.one(Verb.STATUS, now).state, kept.one(Verb.STATUS, now).pid) == (State.RUNNING, old.pid)

@@ -8,6 +8,7 @@ from typing import Any
 from ops.core.drift import call_of, changes
 from ops.core.installation import FactsCall, HostFile
 from ops.core.protocol import Request, Response, Verb
+from ops.core.systemd import env_file
 from ops.fleet.plan import agent_of
 from ops.sandbox.nspawn import USER
 from tests.labs.parts import SYSTEMD_HOST, needs
@@ -36,7 +37,7 @@ def test_a_failed_install_by_sudo_puts_back_the_very_files_that_were_there(servi
     host.write("/etc/sudoers.d/all", f"{USER} ALL=(root) NOPASSWD: ALL\n", mode=0o440)
     host.run("sh", "-ec", MAKE)
     host.run("systemctl", "enable", application.unit())
-    slot = f"{application.root}/shared/units/{application.specs[0].name}.env"
+    slot = env_file(application.kept, f"{application.root}/shared", application.specs[0].name)
     before = host.run("sh", "-c", LOOK).stdout
     names = ["closed/new", "closed/rule", "dangling", "link", "long", "x/y"]
     files = tuple(HostFile(f"{ODD}/{name}", "ours\n") for name in names)

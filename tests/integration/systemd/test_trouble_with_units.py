@@ -144,7 +144,7 @@ def test_a_unit_that_is_not_installed_is_named_with_what_to_do(serving: MakeServ
 def test_an_env_file_that_is_missing_is_a_failed_start(serving: MakeServing) -> None:
     # Given a unit without its env file
     application = serving()
-    application.host.run("rm", f"{application.root}/shared/units/karafka-0.env")
+    application.host.run("rm", f"/etc/karafka-ops/{application.settings.application}/karafka-0.env")
     # When it is started, then what systemd says of it is shown, and it does not go on trying
     report = application.one(Verb.START)
     assert (report.ok, report.state) == (False, State.STOPPED)

@@ -59,7 +59,7 @@ def test_what_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelay
     # Given a consumer whose messages may take half a second, and a watchdog of three; of a release whose poll loop
     # stands still when it is told to, with patience of a second for it
     relays = relays_of(1, systemd={"watchdog_seconds": 3}, env={"KARAFKA_MESSAGE_TIMEOUT_SECONDS": "0.5"})
-    file = f"{relays.application.root}/shared/wedge"
+    file = f"{relays.application.root}/shared/log/wedge"
     relays.release(
         "wedged",
         "import ops.consumer.source as source, ops.consumer.telling as telling\n"
@@ -181,7 +181,7 @@ def test_after_a_reboot_what_is_enabled_comes_back_and_takes_its_place(relays_of
 def test_the_reference_app_does_its_work_within_the_unit(
     serving: MakeServing, systemd_host: SystemdHost, broker: EmbeddedKafka
 ) -> None:
-    # Given the app `sources`: SQLite in its shared folder, a remote system by HTTP, Kafka
+    # Given the app `sources`: SQLite in a linked folder, a remote system by HTTP, Kafka
     from ops.core.brokers import Brokers
     from ops.reference.sources import app
     from ops.reference.tally import count
@@ -194,13 +194,15 @@ def test_the_reference_app_does_its_work_within_the_unit(
         app="ops.reference.sources:app",
         command=[PYTHON, "-m", "ops.reference", "server"],
         env={
-            "SOURCES_DATABASE_URL": "sqlite:////srv/sources/shared/sources.db",
+            "SOURCES_DATABASE_URL": "sqlite:////srv/sources/shared/data/sources.db",
             "SOURCES_REMOTE_URL": "http://127.0.0.1:8099",
         },
         deploy_to="/srv/sources",
+        linked_dirs=["data"],
         kafka={"brokers": [broker.bootstrap]},
         start_timeout_seconds=40,
     )
+    systemd_host.run("mkdir", "/srv/sources/shared/data", user=USER)
     started = application.one(Verb.START)
     assert started.ok, started
     # When it is told of resources, and to fetch some of them
@@ -209,7 +211,7 @@ def test_the_reference_app_does_its_work_within_the_unit(
     Traffic(brokers, "sources_refresh", resources=5).run(20, 1)
     # Then each message is answered once, and what was fetched is in the database
     assert count(brokers, "repositories_updated", ["sources_updated"]).exact
-    query = "import sqlite3; print(sqlite3.connect('/srv/sources/shared/sources.db').execute('{}').fetchall())"
+    query = "import sqlite3; print(sqlite3.connect('/srv/sources/shared/data/sources.db').execute('{}').fetchall())"
     tables = systemd_host.run(PYTHON, "-c", query.format("select count(*) from remote_resources"), user=USER).stdout
     assert tables.strip() == "[(60,)]"
     assert count(brokers, "sources_refresh", ["sources_refreshed"]).exact

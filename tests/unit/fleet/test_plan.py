@@ -14,6 +14,7 @@ from ops.core.section import load
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.fleet import preview
+from ops.fleet.agent_command import interpreter_of, shown
 from ops.fleet.inventory import Selection, select
 from ops.fleet.plan import Plan, make_plan, process_specs, stop_of
 
@@ -107,10 +108,10 @@ def test_the_agent_runs_by_the_tools_own_interpreter_below_deploy_to() -> None:
     hosts = [{"host": "web1", "deploy_to": "/opt/app"}]
     made = plan(Verb.STATUS, stages={"production": {"hosts": hosts}})
     # Then it lies below it
-    assert made.actions[0].agent == ("/opt/app/shared/karafka-ops/bin/python", "-I", "-m", "ops.node")
+    assert shown(made.actions[0].agent) == "/opt/app/shared/karafka-ops/bin/python -I -m ops.node"
     # And an absolute one stays as it is
     absolute = plan(Verb.STATUS, agent_python="/usr/bin/python3")
-    assert absolute.actions[0].agent[0] == "/usr/bin/python3"
+    assert interpreter_of(absolute.actions[0].agent) == "/usr/bin/python3"
 
 
 def test_where_ssh_goes_comes_from_the_host() -> None:

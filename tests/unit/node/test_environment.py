@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ops.core.envfile import EnvFileError
 from ops.core.protocol import ProcessSpec
 from ops.core.slot import Slot, SlotFiles
 from ops.node import environment
+from tests.labs.parts import ROOT, require
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
 NONCHARACTERS = (
@@ -131,7 +133,7 @@ def test_a_file_of_which_systemd_would_take_nothing_is_refused(data: bytes) -> N
     assert envfile.parse(b"# caf\xe9\nA=1") == {"A": "1"}
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o660, 0o601, 0o620, 0o642])
 def test_a_mode_that_lets_others_in_is_refused(tmp_path: Path, mode: int) -> None:
     # Given an env file that others may do something with
     path = tmp_path / "env"
@@ -139,6 +141,27 @@ def test_a_mode_that_lets_others_in_is_refused(tmp_path: Path, mode: int) -> Non
     path.chmod(mode)
     # Then it is refused, with what to do
     with pytest.raises(EnvFileError, match="chmod 600"):
+        envfile.read(path)
+
+
+def test_the_group_of_who_deploys_may_read(tmp_path: Path) -> None:
+    # Given an env file that the own group may read, as an administrator's root:deploy 0640
+    path = tmp_path / "env"
+    path.write_text("A=1")
+    path.chmod(0o640)
+    # Then it is as good as one that nobody else may
+    assert envfile.read(path) == {"A": "1"}
+
+
+def test_a_group_of_others_may_not_read(tmp_path: Path) -> None:
+    # Given an env file that a group may read which its user is not in
+    require(ROOT)
+    path = tmp_path / "env"
+    path.write_text("A=1")
+    path.chmod(0o640)
+    os.chown(path, 0, 64077)
+    # Then it is refused, naming the group
+    with pytest.raises(EnvFileError, match="group 64077 may read its secrets"):
         envfile.read(path)
 
 

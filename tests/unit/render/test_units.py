@@ -75,10 +75,47 @@ def test_everything_has_its_place_and_its_mode() -> None:
     assert {path: oct(one.mode) for path, one in found.items()} == {
         "/etc/systemd/system/karafka-sources@.service": "0o644",
         "/etc/systemd/system/karafka-sources.target": "0o644",
-        "/srv/sources/shared/units/karafka-0.env": "0o600",
-        "/srv/sources/shared/units/karafka-1.env": "0o600",
+        "/etc/karafka-ops/sources/karafka-0.env": "0o600",
+        "/etc/karafka-ops/sources/karafka-1.env": "0o600",
         "/etc/sudoers.d/karafka-sources": "0o440",
     }
+
+
+def test_systemd_reads_nothing_below_deploy_to_as_root() -> None:
+    # Given a system unit: its env files are read by PID 1, whatever a link there leads to
+    unit = unit_of(files())
+    # Then they lie where root alone writes, and the secrets are read by the shim, as the unit's user
+    assert values_of(unit, "EnvironmentFile") == ["/etc/karafka-ops/sources/%i.env"]
+    assert " --secrets /srv/sources/shared/karafka.env -- " in values_of(unit, "ExecStart")[0]
+
+
+def test_a_process_writes_where_processes_have_to() -> None:
+    # Given an application with linked folders, and pidfiles of its own place
+    unit = unit_of(files(linked_dirs=["data", "my files"], pid="run/sources.pid"))
+    # Then these are its own to write to, with its log and slots
+    (writable,) = values_of(unit, "ReadWritePaths")
+    shared = "/srv/sources/shared"
+    assert writable == f'-{shared}/tmp/slots -{shared}/log -{shared}/run -{shared}/data -"{shared}/my files"'
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pid", "sources.pid"),
+        ("pid", "units/sources.pid"),
+        ("pid", "karafka-ops/bin/sources.pid"),
+        ("linked_dirs", ["data", "units"]),
+        ("linked_dirs", ["releases/old"]),
+        ("linked_dirs", ["rollouts"]),
+        ("linked_dirs", ["karafka-ops-1.0-1"]),
+    ],
+)
+def test_what_a_process_is_started_by_is_never_its_own_to_write(key: str, value: Any) -> None:
+    # Given a setting that would have a process write there
+    with pytest.raises(SettingsError, match="would be writable for the processes") as caught:
+        files(**{key: value})
+    # Then it is refused, with the setting
+    assert caught.value.where == f"karafka.{key}"
 
 
 def test_user_units_lie_in_the_users_home() -> None:
@@ -94,7 +131,7 @@ def test_each_process_has_its_own_environment() -> None:
     # Given an application with one consumer group a process
     found = files()
     # Then each env file names its own group, member and files, in lines that systemd and this project read alike
-    one = envfile.parse(found["/srv/sources/shared/units/karafka-1.env"].text)
+    one = envfile.parse(found["/etc/karafka-ops/sources/karafka-1.env"].text)
     assert one["KARAFKA_GROUPS"] == "payments"
     assert one["KARAFKA_INSTANCE_ID"] == "sources.web1.karafka.1"
     assert one["KARAFKA_STATUS_FILE"] == "/srv/sources/shared/tmp/slots/karafka-1.status"
