@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ops.core.userinfo import secrets_of, without_userinfo
+
 MASK = "********"
 _NAME = re.compile(
     r"(?<!by)(?<!com)pass(?!enger|iv|thr|ed\b|ing|port)|pwd|secret|token|(?<!mon)(?<!tur)(?<!hoc)key(?!board|space|stone|word)"
@@ -28,13 +30,6 @@ _ASSIGNED = (
 )
 _OPTION = r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)"
 _PLAIN_KEY = r"(?i)^(?!.*(api|access|secret|private|auth|sign|encr|master|account|shared|license|pass)).*key"
-_URL = (
-    r"://(?P<info>[^\s/?#\"'<>:@]{0,200}:(?![0-9]{1,5}(?:[/?#\s\"'<>]|\Z))[^\s\"'<>]{0,1000}"
-    r"|[^\s/?#\"'<>]{0,1000})@"
-)
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})\Z")
-_USER_ONLY = ("ssh", "sftp", "rsync", "scp")  # their part before the @ is a user: keys are elsewhere
-_TOKEN_FIRST = ("http", "https", "ftp", "ftps")  # there the user may be the token
 _LEAST = 4  # characters; what is shorter cannot be told from other text
 _ALONE = 8  # what is shorter than this is taken out only where it stands alone
 _DIGITS = 6
@@ -87,8 +82,8 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Give a text without them, and without the secrets of any URL in it."""
-        if "://" in text:
-            text = re.sub(_URL, _without_userinfo, text)
+        if "://" in text and "@" in text:
+            text = without_userinfo(text, MASK)
         if not self._values:
             return text
         with self._lock:
@@ -104,11 +99,11 @@ class Secrets:
         return self.hide(data) if isinstance(data, str) else data
 
     def _compiled(self) -> re.Pattern[str]:
-        forms = {form for value in self._values if self._is_telling(value) for form in _forms(value)}
-        forms = {form for form in forms if len(form) >= _LEAST}
-        if not forms:
-            return re.compile(r"(?!)")
-        return re.compile("|".join(_bounded(form) for form in sorted(forms, key=len, reverse=True)))
+        telling = [value for value in self._values if self._is_telling(value)]
+        forms = {form: re.escape(form) for value in telling for form in _forms(value)}
+        forms |= {form: _encoded(form) for value in telling for form in _decoded(value)}
+        found = sorted((form for form in forms if len(form) >= _LEAST), key=len, reverse=True)
+        return re.compile("|".join(_bounded(form, forms[form]) for form in found) or r"(?!)")
 
     def _is_telling(self, value: str) -> bool:
         value = value.strip()
@@ -164,7 +159,7 @@ def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
 def _inside(text: str) -> Iterator[str]:
     """Yield secrets within a text: of URLs, and what is assigned to a name that sounds like one."""
     if "://" in text:
-        yield from _of_urls(text)
+        yield from secrets_of(text)
     elif "@" in text and (bare := re.match(r"[^\s:/@]+:(\S+)@\S+\Z", text)):  # user:password@tcp(host)/database
         yield bare[1]
     assigned = re.finditer(_ASSIGNED, text) if "=" in text or ":" in text else ()
@@ -176,70 +171,39 @@ def _inside(text: str) -> Iterator[str]:
             yield value
 
 
-def _of_urls(text: str) -> Iterator[str]:
-    """Yield users and passwords, also where a password has characters that should have been encoded."""
-    before, *rests = text.split("://")
-    for rest in rests:
-        scheme = _SCHEME.search(before)
-        before = rest
-        rest = re.split(r"[\s\"'<>]", rest, maxsplit=1)[0][:2000]
-        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        if "@" not in authority and _is_host(authority):
-            continue
-        for at in [index for index, one in enumerate(rest) if one == "@"][:8]:
-            yield from _of_userinfo(scheme[1].lower() if scheme else "", rest[:at])
-
-
-def _of_userinfo(scheme: str, info: str) -> Iterator[str]:
-    user, colon, password = info.partition(":")
-    if password:
-        yield password
-        yield info
-    kind = scheme.rpartition("+")[2]
-    if kind in _USER_ONLY or not user:
-        return
-    if not colon or not password or password.lower() in _COMMON or (kind in _TOKEN_FIRST and _is_token(user)):
-        yield user
-
-
-def _is_token(user: str) -> bool:
-    return len(user) >= 16 and any(one.isdigit() for one in user)
-
-
-def _is_host(authority: str) -> bool:
-    name, colon, port = authority.partition(":")
-    return (not colon or port.isdigit()) and ("." in name or name == "localhost")
-
-
-def _without_userinfo(match: re.Match[str]) -> str:
-    found = _SCHEME.search(match.string, max(0, match.start() - 32), match.start())
-    kind = (found[1] if found else "").lower().rpartition("+")[2]
-    user, colon, _ = match["info"].partition(":")
-    if not colon and kind in _USER_ONLY:
-        return match[0]
-    shown = f"{user}:" if colon and kind not in _TOKEN_FIRST else ""
-    return f"://{shown}{MASK}@"
-
-
 def _forms(value: str) -> set[str]:
-    """Give a value as it may stand in other texts: encoded for URLs, escaped in JSON, in a shell, in units."""
+    """Give a value as it may stand in other texts: escaped in JSON, in a shell, in units, as base64."""
     import base64  # seldom needed: each costs an agent's start
     import html
     import json
-    from urllib.parse import quote, quote_plus, unquote
 
-    raw = value.encode(errors="surrogateescape")
-    encoded = {quote(raw, safe=""), quote(raw), quote_plus(raw), unquote(value)}
-    encoded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in encoded}
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {value.replace(one, one * 2) for one in "%$\\"} | {html.escape(value)}
     escaped |= {value.replace("'", r"'\''"), value.replace("'", "'\"'\"'"), re.sub(r'(["\\$`])', r"\\\1", value)}
-    whole = {base64.b64encode(raw).decode()} if len(raw) >= _ALONE else set()
-    return {value, value.strip()} | encoded | escaped | whole
+    raw = value.encode(errors="replace")
+    return escaped | ({base64.b64encode(raw).decode()} if len(raw) >= _ALONE else set())
 
 
-def _bounded(form: str) -> str:
-    text = re.escape(form)
+def _decoded(value: str) -> set[str]:
+    from urllib.parse import unquote
+
+    return {value, value.strip(), unquote(value)}
+
+
+def _encoded(value: str) -> str:
+    """Give the pattern of a value whose characters may each be encoded for a URL or not."""
+    parts = []
+    for one in value:
+        if one.isascii() and one.isalnum():
+            parts.append(one)
+            continue
+        octets = "".join(f"%{octet:02x}" for octet in one.encode(errors="replace"))
+        anyhow = re.sub("[a-f]", lambda match: f"[{match[0]}{match[0].upper()}]", octets)
+        parts.append(f"(?:{re.escape(one)}|{anyhow}{'|[+]' if one == ' ' else ''})")
+    return "".join(parts)
+
+
+def _bounded(form: str, pattern: str) -> str:
     if len(form) >= _ALONE and not form.isdigit():
-        return text
-    return rf"(?<![A-Za-z0-9]){text}(?![A-Za-z0-9])"
+        return pattern
+    return rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
@@ -79,7 +79,8 @@ def test_a_known_value_is_in_no_text_whatever_it_is_written_as(value: str) -> No
     secrets.learn({"env": {"DB_PASS": value}})
     forms = (
         *(value, quote(value), quote(value, safe=""), lowered(quote(value, safe="")), json.dumps(value)[1:-1]),
-        *(repr(value)[1:-1], value.replace("%", "%%"), value.replace("$", "$$")),
+        *(quote(value, safe="@!$'()"), quote_plus(value), quote(quote(value, safe=""), safe="%"), repr(value)[1:-1]),
+        *(value.replace("%", "%%"), value.replace("$", "$$")),
         base64.b64encode(value.encode()).decode(),
     )
     # When it is said in any of these forms
@@ -99,7 +100,7 @@ def test_a_known_value_is_in_no_text_whatever_it_is_written_as(value: str) -> No
         ("postgresql+psycopg://app:s3cret!!@db/app", ["s3cret!!"]),
         ("redis://:only-a-password@cache:6379/0", ["only-a-password"]),
         ("jdbc:postgresql://db/app?user=app&password=qu3ry-s3cret", ["qu3ry-s3cret"]),
-        ("https://user:enc%40ded%2Fone@host/r", ["enc%40ded%2Fone", "enc@ded/one"]),
+        ("https://user:enc%40ded%2Fone@host/r", ["enc%40ded%2Fone", "enc@ded/one", "enc%40ded%2fone", "enc@ded%2Fone"]),
         ("amqps://svc:l0ng-enough@mq1:5671,mq2:5671/v", ["l0ng-enough"]),
     ],
 )
