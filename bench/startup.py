@@ -70,7 +70,7 @@ def request(verb: Verb, directory: Path) -> bytes:
     specs = []
     for index in range(2):
         slot = Slot("karafka", index)
-        files = SlotFiles.below(str(directory / "shared"), "tmp/pids/karafka.pid", slot, "karafka")
+        files = SlotFiles.below(str(directory / "shared"), "tmp/pids/karafka.pid", slot)
         specs.append(ProcessSpec(str(slot), ("sleep", "600"), str(directory), files, readiness="alive"))
     return (Request(verb, "host1", tuple(specs)).encode() + "\n").encode()
 

@@ -23,6 +23,7 @@ STANDINGS = some.builds(Standing, TEXT, some.none() | TEXT, COUNT, some.booleans
 PROCESSES = some.builds(
     Process, TEXT, some.none() | TEXT, some.lists(TEXT, min_size=1, max_size=2).map(tuple), some.sampled_from(State),
     standings=some.dictionaries(TEXT, STANDINGS, max_size=2), session_timeout_seconds=some.none() | some.floats(0, 9),
+    pid=some.none() | COUNT, addresses=some.none() | some.tuples(TEXT), ports=some.none() | some.tuples(COUNT),
 )  # fmt: skip
 MEMBERS = some.builds(Member, TEXT, some.none() | TEXT, TEXT, TEXT, some.tuples(TEXT), PARTITIONS)
 PROGRESS = some.builds(Progress, some.builds(Partition, TEXT, COUNT), some.none() | COUNT, some.none() | COUNT)
@@ -33,8 +34,8 @@ GROUPS = some.builds(
 TERMS = some.builds(
     Terms, some.lists(PROCESSES, min_size=1, max_size=2).map(tuple),
     some.dictionaries(TEXT, some.tuples(TEXT, TEXT), max_size=2), some.none() | COUNT, some.tuples(GROUPS),
-    some.tuples(some.sampled_from(Cause)),
-    some.dictionaries(TEXT, some.tuples(TEXT, TEXT), max_size=2),
+    some.tuples(some.sampled_from(Cause)), some.dictionaries(TEXT, some.tuples(TEXT, TEXT), max_size=2),
+    ended=some.lists(PROCESSES, max_size=1).map(tuple),
 )  # fmt: skip
 JUDGEMENTS = some.builds(
     Judgement, some.sampled_from(Verdict),
