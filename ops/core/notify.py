@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from ops.core.deadline import Deadline
-from ops.core.handover import STANDBY_FIELD, TAKEN_FIELD
+from ops.core.handover import NOTIFY_VARIABLE, STANDBY_FIELD, TAKEN_FIELD, WATCHDOG_VARIABLE
 
-VARIABLE = "NOTIFY_SOCKET"
-WATCHDOG_VARIABLE = "WATCHDOG_USEC"
 _DATAGRAM_BYTES = 4096
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid; see unix(7)
 
@@ -42,7 +40,7 @@ class Notifier:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Notifier:
         """Make the notifier that NOTIFY_SOCKET asks for; without it one that does nothing."""
-        return cls(environ.get(VARIABLE, ""))
+        return cls(environ.get(NOTIFY_VARIABLE, ""))
 
     def close(self) -> None:
         """Close the socket; whatever is said later goes nowhere."""

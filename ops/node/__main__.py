@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ops.core.interrupts import asked_once
 from ops.core.leaving import leave
 from ops.core.privileges import work_as_owner
 from ops.core.protocol import ASKING, Event, ProtocolError, Request, Response, Verb, encode_line
+from ops.core.records import asdict
 from ops.core.serving import Reader, serve
 from ops.node.agent import carry_out, permit_for
 

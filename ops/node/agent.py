@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ops.core.envfile import EnvFileError
 from ops.core.errors import LockHeldError, OpsError
 from ops.core.masking import SECRETS
 from ops.core.protocol import ASKING, ROLLING, UPKEEP, Event, ProcessReport, ProcessSpec, Request, Response, Verb
+from ops.core.records import replace
 from ops.node import inspection, superfluous
 from ops.node.managers import Manager, manager_of
 from ops.node.turn import Permit, unbound

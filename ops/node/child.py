@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ops.core import envfile
+from ops.core.handover import WATCHDOG_VARIABLE
 from ops.core.identity import Identity, boot_id
-from ops.core.notify import WATCHDOG_VARIABLE
 from ops.core.process import ProcessSpec
 from ops.node import environment, once, shim
 from ops.node.environment import LaunchError

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from ops.core import description, envfile
 from ops.core.errors import OpsError
-from ops.core.handover import DRAIN_VARIABLE, FRESH_VARIABLE
-from ops.core.notify import VARIABLE as NOTIFY_VARIABLE
-from ops.core.notify import WATCHDOG_VARIABLE
+from ops.core.handover import DRAIN_VARIABLE, FRESH_VARIABLE, NOTIFY_VARIABLE, WATCHDOG_VARIABLE
 from ops.core.process import ProcessSpec
 
 STATUS_VARIABLE = "KARAFKA_STATUS_FILE"

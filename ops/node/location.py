@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core.errors import OpsError, UsageError
 from ops.core.process import ProcessSpec
+from ops.core.records import replace
 from ops.core.slot import Slot, SlotFiles
 from ops.node.occupancy import Occupant, occupant_of, occupants
 

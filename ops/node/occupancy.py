@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ops.core.handover import PIDFILE_VARIABLE
 from ops.core.locks import Byte, holder_of, name_in
+from ops.core.records import dataclass
 
 PROCESS_VARIABLE = "KARAFKA_PROCESS"
 _ENVIRON_BYTES = 1 << 20

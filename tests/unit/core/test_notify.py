@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from ops.core.deadline import Deadline
-from ops.core.notify import VARIABLE, WATCHDOG_VARIABLE, Notifier, NotifySocket, watchdog_seconds
+from ops.core.handover import NOTIFY_VARIABLE, WATCHDOG_VARIABLE
+from ops.core.notify import Notifier, NotifySocket, watchdog_seconds
 
 
 def test_what_a_service_says_is_heard() -> None:
     # Given a manager's socket and this process as its service
     with NotifySocket() as socket:
-        notifier = Notifier.from_environment({VARIABLE: socket.address})
+        notifier = Notifier.from_environment({NOTIFY_VARIABLE: socket.address})
         # When it says things
         notifier.status("joining\nthe group")
         notifier.ready("6 partitions")
@@ -40,7 +41,7 @@ def test_another_processes_word_is_not_heard() -> None:
     # Given a process that is not the service
     with NotifySocket() as socket:
         script = "from ops.core.notify import Notifier; Notifier.from_environment().ready()"
-        subprocess.run([sys.executable, "-c", script], env={**os.environ, VARIABLE: socket.address}, check=True)
+        subprocess.run([sys.executable, "-c", script], env={**os.environ, NOTIFY_VARIABLE: socket.address}, check=True)
         # Then its READY=1 is not taken for the service's
         assert socket.receive(os.getpid(), Deadline(0.2)) is None
 
