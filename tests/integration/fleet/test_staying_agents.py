@@ -16,6 +16,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
 from ops.core.protocol import Verb
 from ops.core.serving import STAY
+from ops.core.states import State
 from ops.core.verb import LogCall
 from ops.fleet.conversation import ask
 from ops.fleet.observer import Observer
@@ -49,14 +50,15 @@ def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(
     (pid,) = agents(there)
     # When it is asked again
     again = [ask(transport, action, lambda _: None) for _ in range(3)]
-    # Then it is the same one, with the same answer
-    assert [one.processes for one in again] == [first.processes] * 3
+    # Then it is the same one, with the same answer, but that time has passed
+    seen = [[(each.name, each.state) for each in one.processes] for one in (first, *again)]
+    assert seen == [[("karafka-0", State.STOPPED)]] * 4
     assert agents(there) == {pid}
     # And two that are asked at the same time are two
     follow = replace(action.request, verb=Verb.LOG, log=LogCall(follow=True))
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(ask, transport, replace(action, request=follow, deadline_seconds=3.0), lambda _: None)
-        assert ask(transport, action, lambda _: None).processes == first.processes
+        assert [one.state for one in ask(transport, action, lambda _: None).processes] == [State.STOPPED]
         assert len(agents(there)) == 2
         with pytest.raises(Exception, match="no answer within 3 s"):
             following.result(30)
