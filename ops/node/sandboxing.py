@@ -37,5 +37,5 @@ def hint(kept: Keeping, lines: Sequence[str]) -> str:
     for pattern, why, directive in _REFUSALS:
         if pattern.search(text):
             scope = "--user " if kept.scope == "user" else ""
-            return f"{why}: systemctl {scope}edit {kept.template} with [Service] {directive} in it"
+            return f"perhaps {why}: systemctl {scope}edit {kept.template} with [Service] {directive} in it"
     return ""

@@ -10,9 +10,11 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from platform import node
 
+from ops.core import privileges
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
 
@@ -102,11 +104,11 @@ def socket_of(kept: Keeping) -> str:
 def _own(kept: Keeping, hint: str) -> tuple[configparser.RawConfigParser, Path]:
     """Read supervisord's conf file: the one that is named, else of the usual ones that which has the socket."""
     if kept.conf:
-        return _parsed(Path(kept.conf), hint), Path(kept.conf)
+        return _parsed(Path(kept.conf), hint, roots=True), Path(kept.conf)
     there = [Path(one) for one in PLACES if Path(one).exists()]
     if not there:
         raise SupervisorConfError(f"there is no {' and no '.join(PLACES)}", hint=hint)
-    parsed = [(_parsed(path, hint), path) for path in there]
+    parsed = [(_parsed(path, hint, roots=True), path) for path in there]
     return next((one for one in parsed if _has_socket(*one, kept.socket)), parsed[0])
 
 
@@ -115,11 +117,18 @@ def _has_socket(parser: configparser.RawConfigParser, path: Path, socket: str) -
     return bool(named) and os.path.realpath(_expanded(named, path)) == os.path.realpath(socket)
 
 
-def _parsed(path: Path, hint: str) -> configparser.RawConfigParser:
-    """Read a conf file as supervisor reads its own."""
+def _parsed(path: Path, hint: str, *, roots: bool = False) -> configparser.RawConfigParser:
+    """Read a conf file as supervisor reads its own.
+
+    Parameters
+    ----------
+    roots : it may be root's alone, and an agent of root's that works as another user reads it all the same.
+    """
     parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
     try:
-        parser.read_string(path.read_text())
+        with privileges.files_as_root() if roots else nullcontext():
+            text = path.read_text()
+        parser.read_string(text)
     except OSError as error:
         raise SupervisorConfError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
     except (configparser.Error, ValueError):  # whose words quote lines of the file
