@@ -28,7 +28,7 @@ def test_a_holder_that_proc_hides_is_unknown_and_never_stopped(systemd_host: Sys
     # Given a host that hides other users' processes, and a slot that such a one has
     root = "/srv/hidden"
     systemd_host.run("install", "-d", "-o", USER, "-g", USER, root)
-    files = SlotFiles.below(f"{root}/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+    files = SlotFiles.below(f"{root}/shared", "tmp/pids/karafka.pid", Slot("karafka", 0))
     spec = ProcessSpec("karafka-0", (PYTHON, "-c", "import time; time.sleep(300)"), f"{root}/current", files)
     lock, pid = files.lock, files.pidfile
     for folder in (lock, pid, f"{root}/current/x"):

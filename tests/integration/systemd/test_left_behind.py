@@ -46,7 +46,7 @@ def test_what_belongs_to_another_user_is_named_and_a_stop_is_not_well(systemd_ho
     host, root = systemd_host, "/srv/left"
     host.write("/etc/sudoers.d/all", f"{USER} ALL=(root) NOPASSWD: ALL\n", mode=0o440)
     host.run("install", "-d", "-o", USER, "-g", USER, root, f"{root}/current")
-    files = SlotFiles.below(f"{root}/shared", "tmp/pids/karafka.pid", Slot("karafka", 0), "karafka")
+    files = SlotFiles.below(f"{root}/shared", "tmp/pids/karafka.pid", Slot("karafka", 0))
     command = ("sh", "-c", "sudo sh -c 'sleep 299 &'; exec sleep 300")
     spec = ProcessSpec("karafka-0", command, f"{root}/current", files, readiness="alive", stop_timeout_seconds=1.0)
 
