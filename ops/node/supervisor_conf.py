@@ -10,11 +10,9 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from platform import node
 
-from ops.core import privileges
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
 
@@ -126,14 +124,30 @@ def _parsed(path: Path, hint: str, *, roots: bool = False) -> configparser.RawCo
     """
     parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
     try:
-        with privileges.files_as_root() if roots else nullcontext():
-            text = path.read_text()
-        parser.read_string(text)
+        parser.read_string(_text(path) if roots else path.read_text())
     except OSError as error:
         raise SupervisorConfError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
     except (configparser.Error, ValueError):  # whose words quote lines of the file
         raise SupervisorConfError("is no conf file of supervisor's", where=str(path), hint=hint) from None
     return parser
+
+
+def _text(path: Path) -> str:
+    """Read a file, as root where this agent has given that up.
+
+    Raises
+    ------
+    OSError : it cannot be.
+    """
+    try:
+        return path.read_text()
+    except PermissionError:
+        from ops.node import facts
+
+        found = facts.present(path)
+        if found is None or found.trouble:
+            raise
+        return found.text
 
 
 def _expanded(text: str, path: Path) -> str:
