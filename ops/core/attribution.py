@@ -19,7 +19,7 @@ from ops.core.standing import Process
 from ops.core.states import GONE
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![0-9A-Za-z.])\d{3,7}(?![0-9A-Za-z.])")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z.])[0-9]{3,7}(?![0-9A-Za-z.])")
 _RESERVED_PIDS = (
     300  # the kernel gives no lower one after its start: below it are counters (`consumer-1`) and containers
 )

@@ -113,7 +113,7 @@ class Guarded(io.TextIOBase):
             *lines, self._line = (self._line + text).split("\n")
             text = "".join(f"{self._pipeline.plain(line)}\n" for line in lines)
         encoding = self._raw.encoding or "utf-8"
-        self._raw.write(text.encode(encoding, "replace").decode(encoding))
+        self._raw.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 class _Styled(io.TextIOBase):

@@ -18,6 +18,7 @@ NAMES = frozenset(
         *("RETRIES", "RETRY_BACKOFF_SECONDS", "MAX_MESSAGE_BYTES"),
         # of whoever starts a process
         *(
+            "COMMAND",
             "DESCRIBE",
             "FRESH_MEMBER",
             "LOG_FILE",
@@ -26,6 +27,7 @@ NAMES = frozenset(
             "SLOT_FD",
             "SLOT_LOCK",
             "STANDBY",
+            "STARTED_BY",
             "STATUS_FILE",
         ),
         # of a deploy, its hooks, pipelines

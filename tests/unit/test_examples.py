@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from ops.render.templates import render
 from ops.shell.early import section_of
 from tests.unit.test_docs import FENCE, PAGES, PROJECT, blocks, keys_of, name_of, prose
 
-LANGUAGES = {"sh", "python", "yaml", "console", "text"}
+LANGUAGES = {"sh", "python", "yaml", "console", "text", "ini"}
 TEMPLATES = PROJECT / "templates"
 # What stands for something of the reader's own, and an example of it
 PLACEHOLDERS = {
@@ -76,6 +77,14 @@ def test_every_shell_block_can_be_parsed(page: Path) -> None:
     for text in blocks(page, "sh"):
         done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, ""), text
+
+
+def test_every_ini_block_can_be_parsed() -> None:
+    for page in PAGES:
+        for text in blocks(page, "ini"):
+            parser = configparser.RawConfigParser()
+            parser.read_string(text)
+            assert parser.sections(), text
 
 
 def test_every_python_block_runs() -> None:
@@ -146,7 +155,7 @@ def test_every_other_value_that_the_settings_template_names_is_taken(tmp_path: P
             continue
         path = [*path[: (len(match[1]) - 2) // 2], match[2]]
         for shown in re.findall(r"\{[a-z].*\}|\[[^\]]+\]", match[3] or ""):
-            if "{{" in shown or shown in ("[unix_http_server]", "[include]"):
+            if "{{" in shown or shown in ("[unix_http_server]", "[include]", "[supervisorctl]"):
                 continue
             # Then each is one
             assert loaded(path, read(tmp_path, filled(shown))) is not None

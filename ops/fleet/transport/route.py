@@ -10,7 +10,7 @@ from ops.fleet.transport.client_configs import ClientConfigs, circle_hint
 
 _MOST_HOPS = 16
 _JUMP = re.compile(
-    r"(?:ssh://)?(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?"
+    r"(?:ssh://)?(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]+))?/?"
 )
 
 Route = tuple[ClientConfig, ...]

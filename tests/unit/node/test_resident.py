@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ops.core import ownership
 from ops.core.errors import OpsError
 from ops.core.protocol import Request, Verb
 from ops.core.release import DeployAction, DeployAnswer, DeployCall
@@ -114,4 +115,5 @@ def test_setup_says_so_while_the_other_host_is_being_set_up(tmp_path: Path) -> N
         (tmp_path / "shared" / remote.HOST).write_text('{"host": "web1", "stage": "test"}\n')
         # When web2 begins
         with pytest.raises(remote.RefusalError, match=SHARED):
-            remote.main({**order("web2", "web1", "web2"), "deploy_to": str(tmp_path)}, empty.getvalue())
+            call = order("web2", "web1", "web2") | {"deploy_to": str(tmp_path), "place": str(tmp_path)}
+            remote.main({**call, "ownership": Path(ownership.__file__).read_text()}, empty.getvalue())
