@@ -12,7 +12,7 @@ from ops.core.telling import HostRelease, Result
 from ops.render.evidence import grids, remarks, seconds_of, totals
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>()#|!~@])")
-_LINK = re.compile(r"\b(https?|ftp|mailto|www)([:.])", re.IGNORECASE)  # GitHub makes links of bare addresses
+_LINK = re.compile(r"(https?|ftp|mailto|www)([:.])", re.IGNORECASE)  # GitHub makes links of bare addresses
 _LINES = 20
 
 

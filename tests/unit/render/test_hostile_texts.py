@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import unicodedata
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO, cast, get_args, get_origin
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ops.core import telling
@@ -161,12 +163,14 @@ def test_no_text_of_a_host_gets_through_to_a_file_or_a_pipe(text: str) -> None:
 
 
 @settings(max_examples=60)
+@example(f"{'x' * 60} {FORGED}\n{FORGED}")
 @given(HOSTILE)
 def test_no_text_of_a_host_steers_a_terminal(text: str) -> None:
-    # When everything is shown on a terminal
+    # When everything is shown on a terminal, as wide as no line is: where one wraps, its rest begins a line anyway
     raw = Terminal()
     guarded = Guarded(raw)
-    everything(text, cast(TextIO, guarded))
+    with mock.patch.dict(os.environ, {"COLUMNS": "4000"}):
+        everything(text, cast(TextIO, guarded))
     guarded.finish()
     # Then there are our colours and no other escape, and no line is forged
     assert steers(OURS.sub("", raw.getvalue())) == []
