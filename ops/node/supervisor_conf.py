@@ -19,8 +19,8 @@ from ops.core.keeping import Keeping
 PLACES = ("/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
 """Where supervisord looks by itself: EPEL and Arch have the first one, Debian the second."""
 _SECTIONS = ("supervisorctl", "unix_http_server")  # the second may have a password's hash alone
-_HASHED = re.compile(r"\{\w+\}")
-_EXPANSION = re.compile(r"%(?:%|\((\w+)\)s)")
+_HASHED = re.compile(r"\{[A-Za-z0-9_]+\}")
+_EXPANSION = re.compile(r"%(?:%|\(([A-Za-z0-9_]+)\)s)")
 
 
 class SupervisorConfError(OpsError):
@@ -86,7 +86,7 @@ def program_file(kept: Keeping, conf_d: str) -> str:
 
 def _names(group: str, pattern: str) -> Iterator[str]:
     """Give names that a pattern may fit: with the suffix that it asks for, or a usual one."""
-    suffix = re.search(r"\*(\.\w+)\Z", pattern)
+    suffix = re.search(r"\*(\.[A-Za-z0-9_]+)\Z", pattern)
     yield from (group + one for one in (*(suffix.groups() if suffix else ()), ".conf", ".ini"))
 
 

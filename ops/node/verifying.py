@@ -70,7 +70,9 @@ def _of_systemd(kept: Keeping, place: Path) -> list[str] | None:
 
 def own_lines(text: str, place: Path) -> Iterator[str]:
     stem = re.escape(re.sub(r"@?\.(service|target)\Z", "", place.name))
-    own = re.compile(rf"(?<![\w@.-]){stem}(@[\w.-]*)?\.(service|target)(?![\w@-])")  # other names may begin so, too
+    own = re.compile(
+        rf"(?<![\w@.-]){stem}(@[\w.-]*)?\.(service|target)(?![\w@-])", re.ASCII
+    )  # other names may begin so, too
     for line in text.splitlines():
         if own.search(line):
             yield line.replace(f"{place.parent}/", "").strip()

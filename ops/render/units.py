@@ -158,7 +158,7 @@ def command_value(command: Sequence[str]) -> str:
     systemd splits it into words at white space and takes one level of quotes and backslashes off: systemd.service(5),
     "Command lines". Nothing else of it is looked at: no variable, no specifier.
     """
-    return " ".join(re.sub(r"([^\w./:@%+=,-])", r"\\\1", word) or '""' for word in command)
+    return " ".join(re.sub(r"([^A-Za-z0-9_./:@%+=,-])", r"\\\1", word) or '""' for word in command)
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _TOKEN = re.compile(r"%(.)")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 DEFAULT_KEYS = frozenset(
     f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk", "xmss", "dsa")
 )

@@ -187,6 +187,25 @@ def test_a_planted_note_of_an_install_removes_nothing(host_of: MakeHost, agent: 
     assert host.found() == before
 
 
+def test_root_reads_its_own_files_and_none_by_a_planted_link(host_of: MakeHost, agent: RootAgent) -> None:
+    # Given supervisord's conf file, which root alone may read, and a link to it in the application's folder
+    host = host_of()
+    conf, link = host.base / "supervisord.conf", host.shared / "supervisord.conf"
+    conf.write_text("[include]\nfiles = /etc/somewhere/*.conf\n")
+    conf.chmod(0o600)
+    as_service(lambda: link.symlink_to(conf))
+
+    def program_file(path: Path) -> str:
+        kept = Keeping("supervisor", "shop", socket="/nowhere", conf=str(path))
+        facts = agent.ask(host.request(Verb.FACTS, keeping=kept, facts=FactsCall(str(host.root)))).facts
+        assert facts is not None
+        return facts.program_file
+
+    # Then an agent of root's knows what it says, and not by the link
+    assert program_file(conf) == "/etc/somewhere/karafka-shop.conf"
+    assert program_file(link) == ""
+
+
 def test_a_planted_pid_is_not_signalled(host_of: MakeHost, agent: RootAgent) -> None:
     # Given a process of root's that pidfile and record name
     host = host_of()

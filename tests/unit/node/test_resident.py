@@ -84,7 +84,8 @@ def test_what_is_no_record_keeps_nobody_out_and_is_never_followed_nor_waited_for
 
 
 def order(host: str, *fleet: str, stage: str = "test") -> dict[str, Any]:
-    return {"host": host, "stage": stage, "fleet": fleet}
+    rules = Path(ownership.__file__).read_text()
+    return {"host": host, "stage": stage, "fleet": fleet, "ownership": rules, "place": "/nowhere"}
 
 
 def test_setup_takes_over_from_a_host_that_was_renamed_and_from_no_other(tmp_path: Path) -> None:
@@ -114,6 +115,7 @@ def test_setup_says_so_while_the_other_host_is_being_set_up(tmp_path: Path) -> N
         remote.fcntl.flock(lock, remote.fcntl.LOCK_EX)
         (tmp_path / "shared" / remote.HOST).write_text('{"host": "web1", "stage": "test"}\n')
         # When web2 begins
+        call = order("web2", "web1", "web2") | {"deploy_to": str(tmp_path), "place": str(tmp_path)}
+        call["ownership"] = Path(ownership.__file__).read_text()
         with pytest.raises(remote.RefusalError, match=SHARED):
-            call = order("web2", "web1", "web2") | {"deploy_to": str(tmp_path), "place": str(tmp_path)}
-            remote.main({**call, "ownership": Path(ownership.__file__).read_text()}, empty.getvalue())
+            remote.main(call, empty.getvalue())

@@ -28,6 +28,7 @@ class Ways(RuleBasedStateMachine):
     way : what `current` has led to, each put on what was there before; the last one is current.
     below : what was below a release when it became current.
     left : what was gone back from.
+    theirs : what another tool has deployed, without a record.
     jumped : whether `current` has left a release that nothing tells to be bad: then nobody can know what another tool
         deploys over.
     """
@@ -40,6 +41,7 @@ class Ways(RuleBasedStateMachine):
         self.way: list[str] = []
         self.below: dict[str, list[str]] = {}
         self.left: set[str] = set()
+        self.theirs: set[str] = set()
         self.jumped = False
         self.clock = 0
 
@@ -101,7 +103,9 @@ class Ways(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def roll_back_by_name(self, data: st.DataObject) -> None:
-        there = [name for name in self.below if name != self.way[-1] and self.releases.path(name).is_dir()]
+        # of what has no record, names alone tell what was before it: nobody knows once names are no order any more
+        fit = [name for name in self.below if not (self.jumped and name in self.theirs)]
+        there = [name for name in fit if name != self.way[-1] and self.releases.path(name).is_dir()]
         if not there:
             return
         name, was = data.draw(st.sampled_from(sorted(there))), self.way[-1]
@@ -167,6 +171,7 @@ class Ways(RuleBasedStateMachine):
     def _by_hand(self, *, is_current: bool) -> None:
         """Deploy as another tool does: without a record."""
         name = self._name()
+        self.theirs.add(name)
         (self.releases.folder / name).mkdir()
         if is_current:
             link = self.root / "new"
