@@ -51,7 +51,7 @@ else:
         plain = {name: one for name, one in known.items() if one.default is MISSING}
         return frozenset(name for name, one in plain.items() if one.default_factory is MISSING)
 
-    def replace(record, **changes):
+    def replace(record, /, **changes):
         """Return a copy with other values."""
         return type(record)(**{**_shallow(record), **changes})
 

@@ -23,6 +23,7 @@ from ops.node.streaming import Ended, Run
 _ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 _LITERAL = {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
 _OWN = ("refs/heads/", "refs/tags/")
+_HEAD = "HEAD"  # of the repository: its default branch
 _NAME_ONE = "--branch, or the setting `branch`"
 _MAY_BE_COMMIT = re.compile(r"[0-9a-f]{4,64}|.*[~^].*", re.DOTALL)  # by its name, or from another one
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -102,8 +103,8 @@ class Mirror:
         ------
         OpsError : git fails, or has no such thing, or two.
         """
-        refs = [name] if name.startswith("refs/") else [f"{folder}{name}" for folder in _OWN]
-        own = [] if COMMIT.fullmatch(name) else [ref for ref in refs if ref.startswith(_OWN)]
+        refs = [name] if name.startswith("refs/") or name == _HEAD else [f"{folder}{name}" for folder in _OWN]
+        own = [] if COMMIT.fullmatch(name) else [ref for ref in refs if ref.startswith((*_OWN, _HEAD))]
         found: dict[str, str] = {}
 
         def take(line: str) -> None:

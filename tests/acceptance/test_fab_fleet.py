@@ -293,6 +293,10 @@ def test_a_restart_touches_nothing_where_a_host_does_not_answer(project: Project
     assert "no process of this application" not in done.stdout + done.stderr
     own = {name: pid for name, pid in before.items() if name.startswith("host1")}
     assert {name: one["pid"] for name, one in project.states().items() if name in own} == own
+    # And where it may be left out, the others are restarted, and the exit code tells of it all the same
+    assert project.fab("karafka.restart", "--reachable-only").returncode == 4
+    after = {name: one["pid"] for name, one in project.states().items() if name in own}
+    assert all(after[name] not in (None, pid) for name, pid in own.items())
 
 
 def test_without_the_host_that_keeps_the_lease_nothing_is_begun(project: Project) -> None:

@@ -68,7 +68,7 @@ def test_the_files_are_rendered_without_a_connection(shop: Shop) -> None:
     assert own.stat().st_mode & 0o777 == 0o600
     # And without a folder they are printed
     done = inv(shop.folder, *words, "logrotate")
-    assert done.stdout.startswith(f"# {shop.rules}/karafka-shop (mode 0644)\n# Rotates the logs of shop")
+    assert done.stdout.startswith(f"# {shop.rules}/karafka-shop (mode 0644)\n# Rendered from")
     # And what is none is refused
     assert "systemd, supervisor, logrotate" in inv(shop.folder, *words, "upstart", code=2).stderr
 

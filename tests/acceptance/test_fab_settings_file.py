@@ -19,7 +19,7 @@ karafka:
   hooks: {after-updated.sh: {on: hosts}, after-published: {"on": local}}
   stages: {production: {hosts: [{host: web1, address: 127.0.0.1, port: 1}]}}
 """
-ASK = {"fab": ["karafka.config", "--json"], "inv": ["flow"]}
+ASK = {"fab": ["karafka.config", "--json"], "inv": ["flow", "--app", "ops.reference.sources:app"]}
 
 
 def run(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

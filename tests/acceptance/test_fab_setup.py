@@ -203,7 +203,8 @@ def test_a_setup_that_fails_leaves_nothing_behind_and_one_that_was_damaged_is_me
     assert "crc32c" in done.stderr
     assert "wheelhouse" in done.stderr
     shared = fresh.root / "shared"
-    assert sorted(path.name for path in shared.glob("karafka-ops*")) == ["karafka-ops.lock"]
+    left = ["karafka-ops-host.json", "karafka-ops.lock"]
+    assert sorted(path.name for path in shared.glob("karafka-ops*")) == left
     # When it is there, and what was made of it is damaged
     shutil.copytree(wheels, wheelhouse, dirs_exist_ok=True)
     fab(fresh.folder, *setup)

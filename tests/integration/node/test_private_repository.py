@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import pytest
 
+from ops.core.lease import Fence
 from ops.core.release import DeployAction
 from tests.integration.node.test_release_sources import ask
 from tests.labs.parts import GIT, needs
@@ -81,7 +82,7 @@ def test_git_is_let_in_by_a_password_that_stands_nowhere(
     source = f"http://{userinfo}@{place}"
     # When a mirror is made, and brought up to date
     _, first = ask(root, DeployAction.UPDATE, release=RELEASE, source=source, revision=commit)
-    told, again = ask(root, DeployAction.RESOLVE, source=source, branch="HEAD")
+    told, again = ask(root, DeployAction.RESOLVE, fence=Fence(1, "me"), source=source, branch="HEAD")
     # Then both went well
     assert (first.error, again.error) == ("", "")
     assert again.deployed is not None
@@ -107,7 +108,7 @@ def test_what_another_tool_has_left_of_a_password_in_a_mirror_is_taken_out(
     subprocess.run(("git", "config", "--file", str(config), "remote.origin.url", source), check=True, timeout=60)
     assert "TOKEN" in config.read_text()
     # When it is brought up to date
-    _, done = ask(root, DeployAction.RESOLVE, source=source, branch="HEAD")
+    _, done = ask(root, DeployAction.RESOLVE, fence=Fence(1, "me"), source=source, branch="HEAD")
     # Then it has it no more
     assert done.error == ""
     assert "TOKEN" not in config.read_text()

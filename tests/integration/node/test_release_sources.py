@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ops.core.lease import Fence
 from ops.core.protocol import Event, Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall
 from tests.labs.parts import GIT, NAMESPACES, needs
@@ -19,10 +20,12 @@ from tests.labs.parts import GIT, NAMESPACES, needs
 RELEASE = "20260101000001"
 
 
-def ask(root: Path, action: DeployAction, payload: bytes = b"", **call: Any) -> tuple[list[str], Response]:
+def ask(
+    root: Path, action: DeployAction, payload: bytes = b"", fence: Fence | None = None, **call: Any
+) -> tuple[list[str], Response]:
     """Ask an agent whose own folder for temporary files is one that nothing can be run from: there is none."""
     made = DeployCall(action, str(root), performer="somebody", **call)
-    request = Request(Verb.DEPLOY, "h1", (), shared=str(root / "shared"), deploy=made)
+    request = Request(Verb.DEPLOY, "h1", (), shared=str(root / "shared"), deploy=made, fence=fence)
     done = subprocess.run(
         (sys.executable, "-P", "-m", "ops.node"), input=f"{request.encode()}\n".encode() + payload,
         capture_output=True, timeout=120, check=False, env={**os.environ, "TMPDIR": "/proc/none"},

@@ -13,6 +13,7 @@ from tests.labs.root_host import SERVICE
 
 ASKS = """
 import ctypes, sys
+import ops.node.facts  # now: an interpreter of root's own may be closed to the other user
 from ops.core.keeping import Keeping
 from ops.core.privileges import work_as_owner
 from ops.node.supervisor_conf import SupervisorConfError, credentials
@@ -44,7 +45,8 @@ def test_roots_conf_file_is_read_by_roots_agent_and_a_named_file_as_the_owner() 
         (deploy_to / "planted").symlink_to(roots)
         # When root's agent, which works as that user, asks for credentials
         argv = [sys.executable, "-c", ASKS, deploy_to, conf, own, roots, deploy_to / "planted"]
-        said = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True, cwd=Path.cwd()).stdout
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, cwd=Path.cwd())
+    assert said.returncode == 0, said.stderr
     # Then supervisord's own file is read as root, and a named one as the user, whatever a link leads to
     denied = "cannot be read: Permission denied"
-    assert said.splitlines() == ["me roots", "me own", denied, denied]
+    assert said.stdout.splitlines() == ["me roots", "me own", denied, denied]
