@@ -30,7 +30,11 @@ CI_WANTS = {"3.9": ((3, 9), (3, 9)), "3.11": ((3, 11), (3, 11)), "a newer one th
 HOST_REQUIREMENTS = PROJECT / "tests" / "requirements-hosts.txt"
 HOST_SUITES = ("tests/unit/core", "tests/unit/node", "tests/unit/kafka", "tests/contract/managers")
 OPERATORS_TESTS = tuple(  # of the settings and of the extras, which no host knows
-    f"tests/unit/core/test_{name}.py" for name in ("section", "tool", "needs")
+    f"tests/unit/{name}.py"
+    for name in (
+        *("core/test_section", "core/test_tool", "core/test_needs", "core/test_keeping", "core/test_offspring"),
+        *("node/test_resident", "node/test_supervisor_conf", "node/test_way_back"),
+    )
 )
 SUITES = ("tests/unit", "tests/contract")
 MAKE_SECONDS = 300.0

@@ -198,7 +198,7 @@ def _encoded(value: str) -> str:
             parts.append(one)
             continue
         octets = "".join(f"%{octet:02x}" for octet in one.encode(errors="replace"))
-        anyhow = re.sub("[a-f]", lambda match: f"[{match[0]}{match[0].upper()}]", octets)
+        anyhow = "".join(f"[{digit}{digit.upper()}]" if digit in "abcdef" else digit for digit in octets)
         parts.append(f"(?:{re.escape(one)}|{anyhow}{'|[+]' if one == ' ' else ''})")
     return "".join(parts)
 

@@ -155,7 +155,7 @@ def test_an_owner_that_does_not_hand_over_is_killed_at_the_deadline(slot: Slot) 
         assert standby(slot, lock, drain_seconds=0.3).take_over(Notifier(), wait)
         # Then it was asked, killed, and the slot is taken
         assert slot.asked
-        assert not owner.alive()
+        assert Deadline(5).poll(lambda: not owner.alive())  # the kernel frees its locks before it has gone
 
 
 def test_an_owner_that_would_die_of_the_request_is_neither_asked_nor_killed(slot: Slot) -> None:

@@ -19,7 +19,7 @@ from ops.core.hints import evaluated, hints_of
 from ops.core.strenum import StrEnum
 from tests.labs.late_types import make_readable
 
-OPERATORS = tuple(f"ops.core.{name}" for name in ("settings", "section", "section_errors", "tool"))
+OPERATORS = tuple(f"ops.core.{name}" for name in ("settings", "section", "section_checks", "section_errors", "tool"))
 
 
 def data_classes() -> list[type]:

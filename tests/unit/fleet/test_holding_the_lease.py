@@ -32,6 +32,7 @@ class Stage:
         self.fail: OpsError | None = None
         self.asked: list[LeaseAction] = []
         self.keeper = LeaseKeeper(shared, HostClock(boot=self.clock))
+        self.one = threading.Lock()  # a host's agents are processes, which its lock keeps apart
 
     def clock(self) -> float:
         return time.monotonic() + self.ahead
@@ -42,7 +43,8 @@ class Stage:
         self.asked.append(call.action)
         if self.fail is not None:
             raise self.fail
-        return Answer([encode_line(Response((), lease=self.keeper.answer(call))).encode()])
+        with self.one:
+            return Answer([encode_line(Response((), lease=self.keeper.answer(call))).encode()])
 
     @property
     def host(self) -> LeaseHost:
