@@ -70,11 +70,18 @@ def environ(pid: int) -> frozenset[str]:
     ------
     PermissionError : it is another user's.
     """
-    found = _environ(f"/proc/{pid}")
+    found, denied = frozenset[str](), None
+    try:
+        found = _environ(f"/proc/{pid}")
+    except PermissionError as error:  # so it is, too, of one's own process whose main thread has ended
+        denied = error
     with suppress(FileNotFoundError, ProcessLookupError):
         threads = [] if found else os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
         for thread in threads:
-            found = found or _environ(f"/proc/{pid}/task/{thread}")
+            with suppress(PermissionError):
+                found = found or _environ(f"/proc/{pid}/task/{thread}")
+    if denied is not None and not found:
+        raise denied
     return found
 
 

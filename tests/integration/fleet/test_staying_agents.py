@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -31,9 +32,10 @@ def agents(fleet: SSHFleet) -> set[int]:
     mark, found = str(fleet.local.directory), set()
     for process in psutil.process_iter(["pid", "cmdline"]):
         if process.info["cmdline"] and process.info["cmdline"][-1] == STAY:
-            parents = [" ".join(one.cmdline()) for one in process.parents()]
-            if any(mark in line for line in parents) or mark in " ".join(process.environ().values()):
-                found.add(process.info["pid"])
+            with suppress(psutil.Error):  # one that ends meanwhile, or another user's
+                parents = [" ".join(one.cmdline()) for one in process.parents()]
+                if any(mark in line for line in parents) or mark in " ".join(process.environ().values()):
+                    found.add(process.info["pid"])
     return found
 
 
