@@ -43,7 +43,8 @@ branch host hosts process processes state lease fence start stop restart status 
 update build verify publish revert mark finish cleanup hook notify alive auto systemd supervisor pidfile worker server
 message error file value string bytes http https consumer group groups topic topics partition offset member
 """
-_COMMON = frozenset(_WORDS.split())
+COMMON = frozenset(_WORDS.split())
+"""Words that stand in any output: who uses one for a secret has none."""
 
 
 class Secrets:
@@ -107,7 +108,7 @@ class Secrets:
 
     def _is_telling(self, value: str) -> bool:
         value = value.strip()
-        if len(value) < _LEAST or value.lower() in _COMMON or value.lower() in self._names:
+        if len(value) < _LEAST or value.lower() in COMMON or value.lower() in self._names:
             return False
         return len(value) >= _DIGITS if value.isdecimal() else len(set(value)) > 1
 

@@ -19,7 +19,10 @@ from ops.core.hints import evaluated, hints_of
 from ops.core.strenum import StrEnum
 from tests.labs.late_types import make_readable
 
-OPERATORS = tuple(f"ops.core.{name}" for name in ("settings", "section", "section_checks", "section_errors", "tool"))
+OPERATORS = (
+    *("ops.core.settings", "ops.core.section", "ops.core.section_checks", "ops.core.section_errors"),
+    *("ops.core.section_hints", "ops.core.section_texts", "ops.core.tool"),
+)
 
 
 def data_classes() -> list[type]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ops.core import envfile, masking
 from ops.core.guarded import Guarded, write_json
-from ops.core.masking import MASK, Secrets, sounds_secret
+from ops.core.masking import COMMON, MASK, Secrets, sounds_secret
 
 NAMES = (
     *("DB_PASS", "DBPASS", "MYSQL_PWD", "PGPASS", "PGPASSWORD", "SENTRY_DSN", "KEY_PASSPHRASE", "SASL_JAAS_CONFIG"),
@@ -74,7 +74,8 @@ def test_a_name_of_something_else_is_left_alone(name: str) -> None:
 @example("""it's "quoted" $HOME \\ `x`""")
 @given(SECRET.filter(lambda value: len(set(value.strip())) > 8 and not value.strip().isdigit()))
 def test_a_known_value_is_in_no_text_whatever_it_is_written_as(value: str) -> None:
-    # Given a secret of the settings
+    # Given a secret of the settings that is no word of the tool's own
+    assume(value.strip().lower() not in COMMON)
     secrets = Secrets()
     secrets.learn({"env": {"DB_PASS": value}})
     forms = (
