@@ -7,7 +7,6 @@ themselves (`styled`) and orders to a pipeline (`issue`) are ours alone, and hav
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import threading
@@ -15,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from ops.core.forwarding import Forwarding
 from ops.core.masking import SECRETS
 from ops.core.pipeline import Pipeline, as_data, pipeline_of
 from ops.core.plain import shown
 
 
-class Guarded(io.TextIOBase):
+class Guarded(Forwarding):
     """A stream that shows texts and is steered by none; a line is written once it is whole.
 
     Parameters
@@ -29,7 +29,7 @@ class Guarded(io.TextIOBase):
     """
 
     def __init__(self, raw: TextIO, pipeline: Pipeline | None = None) -> None:
-        self._raw = raw
+        super().__init__(raw)
         self._pipeline = pipeline
         self._held = ""  # of a line that has not ended, as it was written
         self._line = ""  # the same before it, fit to be shown; in a pipeline, which is given whole lines
@@ -81,28 +81,6 @@ class Guarded(io.TextIOBase):
                 self._let_go()
             self._raw.flush()
 
-    def isatty(self) -> bool:
-        """Say whether the stream is a terminal."""
-        return self._raw.isatty()
-
-    def fileno(self) -> int:
-        """Give the stream's descriptor."""
-        return self._raw.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's encoding."""
-        return self._raw.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        """What the stream does about characters that its encoding does not have; `input` asks for it."""
-        return self._raw.errors
-
-    def writable(self) -> bool:
-        """Say that it can be written to."""
-        return True
-
     def _let_go(self) -> None:
         held, self._held = self._held, ""
         if held:
@@ -112,35 +90,19 @@ class Guarded(io.TextIOBase):
         if self._pipeline is not None:
             *lines, self._line = (self._line + text).split("\n")
             text = "".join(f"{self._pipeline.plain(line)}\n" for line in lines)
-        encoding = self._raw.encoding or "utf-8"
-        self._raw.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self._raw.write(text)  # a character that the encoding lacks is what `ops.core.lasting` sees to
 
 
-class _Styled(io.TextIOBase):
+class _Styled(Forwarding):
     """The way of our own colours into a guarded stream."""
 
     def __init__(self, guarded: Guarded) -> None:
+        super().__init__(cast(TextIO, guarded))
         self._guarded = guarded
 
     def write(self, text: str) -> int:
         self._guarded.write_styled(text)
         return len(text)
-
-    def flush(self) -> None:
-        self._guarded.flush()
-
-    def isatty(self) -> bool:
-        return self._guarded.isatty()
-
-    def fileno(self) -> int:
-        return self._guarded.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._guarded.encoding
-
-    def writable(self) -> bool:
-        return True
 
 
 def styled(stream: TextIO) -> TextIO:

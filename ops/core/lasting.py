@@ -7,7 +7,6 @@ is a reason to leave hosts half changed, or to end with another exit code.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -16,12 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, cast
 
+from ops.core.forwarding import Forwarding
+
 
 class OutputLostError(Exception):
     """Nobody reads what is written within `WhileRead`."""
 
 
-class Lasting(io.TextIOBase):
+class Lasting(Forwarding):
     """A stream that takes everything; after the first failure it goes nowhere.
 
     Parameters
@@ -32,7 +33,7 @@ class Lasting(io.TextIOBase):
 
     def __init__(self, raw: TextIO, name: str, other: TextIO | None = None) -> None:
         self.ends_unread = False  # whether a write ends what is done where it goes nowhere
-        self._raw = raw
+        super().__init__(raw)
         self._name = name
         self._other = other
         self._lost = False
@@ -89,24 +90,6 @@ class Lasting(io.TextIOBase):
     def isatty(self) -> bool:
         """Say whether the stream is a terminal."""
         return not self._lost and self._raw.isatty()
-
-    def fileno(self) -> int:
-        """Give the stream's descriptor."""
-        return self._raw.fileno()
-
-    def writable(self) -> bool:
-        """Say that it can be written to."""
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's encoding."""
-        return self._raw.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        """What the stream does with characters that its encoding lacks."""
-        return self._raw.errors
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
