@@ -64,16 +64,7 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Pe
         return Response((), deployed=deploy(request, request.deploy, emit, payload, permit))
     manager = manager_of(request.keeping, emit, lines=request.lines, permit=permit)
     if request.verb is Verb.STATUS:
-        reports, others = _statuses(request, manager), superfluous.reports(request, manager)
-        foreign = any(one.consumer is None for one in (*reports, *others))
-        addresses = _addresses() if foreign else ()
-        from ops.node import resident
-
-        here, current = (
-            resident.known(Path(request.shared)) if request.shared else "",
-            inspection.current_release(request),
-        )
-        return Response(reports, others=others, current=current, addresses=addresses, resident=here)
+        return _look(request, manager)
     if request.verb is Verb.LOG:
         from ops.node.logs import tell
 
@@ -127,20 +118,42 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
     SECRETS.spare((request.host, *(spec.name for spec in request.processes)))
 
 
-def _statuses(request: Request, manager: Manager) -> tuple[ProcessReport, ...]:
-    """Report how the processes are, and whether they could be started."""
+def _look(request: Request, manager: Manager) -> Response:
+    """Report how the processes are, whether they could be started, and what this host is known by."""
+    from ops.node import resident
     from ops.node.startable import trouble
 
     kind = request.keeping.kind
-    reports = manager.statuses(request.processes)
-    return tuple(replace(one, unstartable=trouble(spec, kind)) for one, spec in zip(reports, request.processes))
+    reports = tuple(
+        replace(one, unstartable=trouble(spec, kind))
+        for one, spec in zip(manager.statuses(request.processes), request.processes)
+    )
+    both = _connected((*reports, *superfluous.reports(request, manager)))
+    addresses: tuple[str, ...] = ()
+    if any(one.consumer is None for one in both):  # by them a foreign consumer is known in its group
+        from ops.node import sockets
+
+        addresses = sockets.addresses()
+    return Response(
+        both[: len(reports)],
+        others=both[len(reports) :],
+        current=inspection.current_release(request),
+        addresses=addresses,
+        resident=resident.known(Path(request.shared)) if request.shared else "",
+    )
 
 
-def _addresses() -> tuple[str, ...]:
-    """Give this host's addresses, by which its foreign consumers are known in their groups."""
-    from ops.node.sockets import addresses
+def _connected(reports: tuple[ProcessReport, ...]) -> tuple[ProcessReport, ...]:
+    """Return reports with what foreign commands are connected to: they say nothing of their memberships themselves."""
+    foreign = [one.pid for one in reports if one.consumer is None and one.pid is not None]
+    if not foreign:
+        return reports
+    from ops.node.sockets import remote_ports
 
-    return addresses()
+    ports = remote_ports(foreign)
+    return tuple(
+        replace(one, ports=ports[one.pid]) if one.consumer is None and one.pid is not None else one for one in reports
+    )
 
 
 def _look_who_lives_here(request: Request) -> None:
@@ -234,4 +247,4 @@ def _work(request: Request, verb: Callable[[ProcessSpec], ProcessReport], permit
         except KeyboardInterrupt:
             interrupted = "interrupted"
             halt.append(interrupted)
-    return Response(tuple(future.result() for future in futures), error=interrupted)
+    return Response(_connected(tuple(future.result() for future in futures)), error=interrupted)

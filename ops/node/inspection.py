@@ -184,15 +184,7 @@ def report(
         consumer=found.consumer,
         consumer_age_seconds=_age_seconds(found.consumer),
         frozen=usage.frozen,
-        ports=_ports(shown) if found.consumer is None else None,
     )
-
-
-def _ports(pid: int | None) -> tuple[int, ...] | None:
-    """Give what a foreign command is connected to: it says nothing of its memberships itself."""
-    from ops.node.sockets import remote_ports
-
-    return None if pid is None else remote_ports(pid)
 
 
 def _ended_seconds(found: Finding) -> float | None:

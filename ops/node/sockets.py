@@ -7,9 +7,10 @@ import os
 import socket
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _SIOCGIFCONF = 0x8912  # netdevice(7)
 _IFREQ_BYTES = 40  # struct ifreq on 64 bit: a name of 16 bytes, then a sockaddr
@@ -30,20 +31,27 @@ def addresses() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def remote_ports(pid: int) -> tuple[int, ...] | None:
-    """Give the remote ports of the TCP connections that a process and its children have; None where that is hidden.
+def remote_ports(pids: Iterable[int]) -> dict[int, tuple[int, ...] | None]:
+    """Return the remote ports that each process and its children are connected to (TCP); None where that is hidden.
 
-    A wrapper may have its consumer as a child, so all below it and all of its session count.
+    A wrapper may have its consumer as a child, so all below it and all of its session count. The host's processes are
+    read for that once, whoever needs it.
     """
-    try:
-        found = _connected(pid)
-        if not found:
-            for other in _tree(pid):
-                with suppress(FileNotFoundError, ProcessLookupError):
-                    found |= _connected(other)
-    except (OSError, ValueError):
-        return None
-    return tuple(sorted(found))
+    kin: _Kin | None = None
+    found: dict[int, tuple[int, ...] | None] = {}
+    for pid in pids:
+        try:
+            ports = _connected(pid)
+            if not ports:
+                kin = kin or _kin()
+                for other in _tree(pid, kin):
+                    with suppress(FileNotFoundError, ProcessLookupError):
+                        ports |= _connected(other)
+        except (OSError, ValueError):
+            found[pid] = None
+        else:
+            found[pid] = tuple(sorted(ports))
+    return found
 
 
 def _version_4() -> Iterator[tuple[str, str]]:
@@ -95,18 +103,28 @@ def _connected(pid: int) -> set[int]:
     return found
 
 
-def _tree(pid: int) -> list[int]:
-    """Give the processes below one and those of its session, the nearest first."""
-    children: dict[int, list[int]] = {}
-    session = []
+class _Kin(NamedTuple):
+    """Which processes a host has below each parent, and in each session."""
+
+    children: dict[int, list[int]]
+    sessions: dict[int, list[int]]
+
+
+def _kin() -> _Kin:
+    kin = _Kin({}, {})
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             with suppress(FileNotFoundError, ProcessLookupError):
                 fields = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(name))
-                if int(fields[3]) == pid:
-                    session.append(int(name))
+                kin.children.setdefault(int(fields[1]), []).append(int(name))
+                kin.sessions.setdefault(int(fields[3]), []).append(int(name))
+    return kin
+
+
+def _tree(pid: int, kin: _Kin) -> list[int]:
+    """Return the processes below one and those of its session, the nearest first."""
     found = [pid]
     for one in found:
-        found += [child for child in children.get(one, ()) if child not in found]
-    return [one for one in dict.fromkeys((*found, *session)) if one != pid][:_MOST_PROCESSES]
+        found += [child for child in kin.children.get(one, ()) if child not in found]
+    everybody = dict.fromkeys((*found, *kin.sessions.get(pid, ())))
+    return [one for one in everybody if one != pid][:_MOST_PROCESSES]

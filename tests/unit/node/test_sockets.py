@@ -42,17 +42,17 @@ def test_the_remote_ports_of_a_process_and_its_children_are_told(before: tuple[s
         inherit = ("sh", "-c", 'exec 3<&0; "$@" <&3 & wait', "sh") if before else ()
         with client(port, *inherit) as pid:
             # Then that port is told, and of this process, which accepts, no such one
-            assert sockets.remote_ports(pid) == (port,)
+            assert sockets.remote_ports([pid]) == {pid: (port,)}
 
 
 def test_a_process_without_connections_has_none_and_one_that_has_ended_is_unknown() -> None:
     # Given a process that is connected to nothing
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
-        assert sockets.remote_ports(process.pid) == ()
+        assert sockets.remote_ports([process.pid]) == {process.pid: ()}
         process.kill()
         process.wait(10)
         # Then one that is gone is not called so
-        assert sockets.remote_ports(process.pid) is None
+        assert sockets.remote_ports([process.pid]) == {process.pid: None}
 
 
 def test_a_hosts_own_addresses_are_told() -> None:
