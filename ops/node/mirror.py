@@ -79,8 +79,7 @@ class Mirror:
         """
         self.refresh(deadline)
         if not COMMIT.fullmatch(name):
-            refs = [name] if name.startswith("refs/") else [f"{folder}{name}" for folder in _OWN]
-            own = [ref for ref in refs if ref.startswith(_OWN)]
+            own = _own_refs(name)
             found = {commit for ref in own if (commit := self._commit(ref, deadline))}
             if len(found) > 1:
                 raise self._ambiguous(name, own)
@@ -103,8 +102,7 @@ class Mirror:
         ------
         OpsError : git fails, or has no such thing, or two.
         """
-        refs = [name] if name.startswith("refs/") or name == _HEAD else [f"{folder}{name}" for folder in _OWN]
-        own = [] if COMMIT.fullmatch(name) else [ref for ref in refs if ref.startswith((*_OWN, _HEAD))]
+        own = [_HEAD] if name == _HEAD else [] if COMMIT.fullmatch(name) else _own_refs(name)
         found: dict[str, str] = {}
 
         def take(line: str) -> None:
@@ -210,3 +208,9 @@ class Mirror:
 
     def _environment(self) -> dict[str, str]:
         return {**_ASK_NOBODY, **os.environ, **_LITERAL, **self._protocols, **self.login.environment}
+
+
+def _own_refs(name: str) -> list[str]:
+    """Return what branch and tag a name may be, by their whole names."""
+    refs = [name] if name.startswith("refs/") else [f"{folder}{name}" for folder in _OWN]
+    return [ref for ref in refs if ref.startswith(_OWN)]

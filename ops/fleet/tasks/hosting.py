@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ops.core.drift import Change
@@ -76,8 +76,10 @@ def host_files(
     else:
         records = rotation_files(settings, host, specs, user=user, group=group)
         if settings.manager == SUPERVISOR:
-            about: dict[str, Any] = {"user": user, "enabled": enabled, "conf": program_file, "python": python}
-            records = (*supervisor_files(settings, host, specs, **about), *records)
+            programs = supervisor_files(
+                settings, host, specs, user=user, enabled=enabled, conf=program_file, python=python
+            )
+            records = (*programs, *records)
     return tuple(HostFile(one.path, one.text, one.mode) for one in records)
 
 
@@ -113,9 +115,10 @@ def look(
             continue
         on = bool(facts.autostart) if enabled is None else enabled
         user, group = _whose(settings, place.host.host, facts)
-        about: dict[str, Any] = {"home": facts.home, "enabled": on, "python": facts.interpreter}
-        about["program_file"] = facts.program_file
-        files = host_files(settings, place.host, user=user, group=group, **about)
+        files = host_files(
+            settings, place.host, user=user, group=group, home=facts.home, enabled=on,
+            program_file=facts.program_file, python=facts.interpreter,
+        )  # fmt: skip
         found = changes(files, facts, settings.manager)
         states.append(HostState(place, outcome, facts, files, found, watcher.at[outcome.host]))
     return tuple(states)

@@ -116,6 +116,5 @@ def test_setup_says_so_while_the_other_host_is_being_set_up(tmp_path: Path) -> N
         (tmp_path / "shared" / remote.HOST).write_text('{"host": "web1", "stage": "test"}\n')
         # When web2 begins
         call = order("web2", "web1", "web2") | {"deploy_to": str(tmp_path), "place": str(tmp_path)}
-        call["ownership"] = Path(ownership.__file__).read_text()
         with pytest.raises(remote.RefusalError, match=SHARED):
             remote.main(call, empty.getvalue())
