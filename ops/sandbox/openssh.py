@@ -38,10 +38,15 @@ def find_sshd() -> str | None:
     return shutil.which("sshd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 
 
+def make_room() -> None:
+    """Make the folder that sshd insists on where root runs it: a machine that never started its service has none."""
+    if os.geteuid() == 0:
+        _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
+
+
 def command(sshd: str, files: HostFiles) -> list[str]:
     """Write the daemon's settings; gives its argv."""
-    if os.geteuid() == 0:
-        _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)  # sshd insists on it when root runs it
+    make_room()
     session = files.etc / "session"
     session.write_text(_SESSION)
     config = files.etc / "sshd_config"

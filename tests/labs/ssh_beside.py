@@ -12,7 +12,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
 from ops.fleet.transport import Target
 from ops.fleet.transport.ssh import SSHTransport
-from ops.sandbox.openssh import find_sshd
+from ops.sandbox.openssh import find_sshd, make_room
 
 SECONDS = 20.0
 
@@ -37,6 +37,7 @@ class Beside:
         self.system_hosts = folder / "ssh_known_hosts"
         self.config = folder / "ssh_config"
         self.key("id")
+        make_room()
 
     def key(self, name: str, kind: str = "ed25519") -> str:
         """Make a key where there is none; gives the public one, as known_hosts has it."""
