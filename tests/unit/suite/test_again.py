@@ -48,25 +48,28 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_few_that_pass_alone_are_listed_and_fail_nothing(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # Given a run in which two tests of a group failed
+@pytest.mark.parametrize(("how", "group"), [(WORKER, "@a group"), ((), "")], ids=["with workers", "one by one"])
+def test_a_few_that_pass_alone_are_listed_and_fail_nothing(
+    project: Path, capfd: pytest.CaptureFixture[str], how: tuple[str, ...], group: str
+) -> None:
+    # Given a run in which two tests of a group failed, whose notes are in a folder of its own
     (project / "test_it.py").write_text(FAILS_BESIDE_OTHERS)
-    assert run(*WORKER).returncode == 1
+    assert run(*how, "-o", "cache_dir=own").returncode == 1
     # When they are tried again
-    code = main()
+    code = main(["--cache", "own"])
     # Then they pass, and it is said of which ones that is true
     said = capfd.readouterr()
     assert code == 0, said
-    assert "Passed only alone:\n  test_it.py::test_at_first_it_fails[0]@a group" in said.out
+    assert f"Passed only alone:\n  test_it.py::test_at_first_it_fails[0]{group}\n" in said.out
     # And then there is nothing left to be tried again
-    assert main() == 1
+    assert main(["--cache", "own"]) == 1
 
 
 def test_of_more_than_three_none_is_tried_again(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # Given what a run with four failed tests leaves
     noted(project, *(f"test_it.py::test_it[{number}]" for number in range(4)))
     # Then they are named, and no test is run
-    assert main() == 1
+    assert main([]) == 1
     said = capfd.readouterr()
     assert "4 tests failed, at most 3 are tried again" in said.err
     assert said.err.count("test_it.py::test_it") == 4
@@ -84,7 +87,7 @@ def noted(project: Path, *failed: str) -> None:
 def test_what_fails_alone_too_fails(project: Path) -> None:
     (project / "test_it.py").write_text("def test_it():\n    assert False\n")
     noted(project, "test_it.py::test_it")
-    assert main() == 1
+    assert main([]) == 1
 
 
 @pytest.mark.parametrize("code", [None, 0, 2, 3, 4, 5, -9])
@@ -97,7 +100,7 @@ def test_a_run_that_failed_without_a_failed_test_is_not_mended(project: Path) ->
     (project / "test_it.py").write_text("import nothing_of_that_name\n")
     assert run(*WORKER).returncode != 0
     # Then a second try fails as well
-    assert main() != 0
+    assert main([]) != 0
 
 
 def test_a_run_whose_notes_cannot_be_written_ends_as_its_tests_do(project: Path) -> None:
@@ -109,4 +112,4 @@ def test_a_run_whose_notes_cannot_be_written_ends_as_its_tests_do(project: Path)
     done = run(*settings, "test_it.py")
     assert done.returncode == 0, done.stdout + done.stderr
     # And it is no run that could be tried again
-    assert main() == 1
+    assert main([]) == 1
