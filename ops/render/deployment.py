@@ -28,11 +28,27 @@ from ops.core.telling import (
 from ops.render.columns import Columns
 from ops.render.console import console_of
 from ops.render.progress import Progress
-from ops.render.streams import is_terminal
+from ops.render.streams import is_terminal, width_of_terminal
 
-_HOSTS = Columns(("HOST", "CURRENT", "RUNNING", "PREVIOUS", "NOTES"), frozenset(), (("PREVIOUS", 0), ("NOTES", 10)))
+_HOSTS = Columns(
+    ("HOST", "CURRENT", "RUNNING", "PREVIOUS", "NOTES"),
+    right=frozenset(),
+    shrinks=(
+        *(("NOTES", 40), ("HOST", 24), ("PREVIOUS", 8), ("CURRENT", 8), ("NOTES", 24), ("RUNNING", 20), ("HOST", 16)),
+        *(("PREVIOUS", 0), ("NOTES", 0), ("HOST", 8), ("RUNNING", 8)),
+    ),
+    ends=frozenset({"CURRENT", "RUNNING", "PREVIOUS"}),
+    words="NOTES",
+)
 _RELEASES = Columns(
-    ("HOST", "RELEASE", "STATE", "REVISION", "BRANCH", "BY", "NOTES"), frozenset(), (("BY", 0), ("NOTES", 10))
+    ("HOST", "RELEASE", "STATE", "REVISION", "BRANCH", "BY", "NOTES"),
+    right=frozenset(),
+    shrinks=(
+        *(("NOTES", 40), ("REVISION", 8), ("BY", 12), ("BRANCH", 16), ("HOST", 24), ("NOTES", 24), ("BY", 0)),
+        *(("HOST", 16), ("NOTES", 0), ("BRANCH", 8), ("REVISION", 0), ("BRANCH", 0), ("HOST", 8), ("RELEASE", 8)),
+    ),
+    ends=frozenset({"RELEASE"}),
+    words="NOTES",
 )
 _REVISION_CHARACTERS = 19
 
@@ -74,7 +90,7 @@ class ConsoleNarrator:
             case Said(text, failed):
                 (progress.trouble if failed else progress.say)(text)
             case Table(rows):
-                self._output.write("\n".join(hosts_table(rows)) + "\n")
+                self._output.write("\n".join(hosts_table(rows, width_of_terminal(self._output))) + "\n")
             case Result():
                 self._result(event)
 
@@ -142,16 +158,21 @@ class _Bar:
             self._live = None
 
 
-def hosts_table(rows: Sequence[HostRelease]) -> list[str]:
-    """Give the table of which host has and runs which release."""
+def hosts_table(rows: Sequence[HostRelease], width: int | None = None) -> list[str]:
+    """Return the table of which host has and runs which release; `width` None is as wide as needed."""
     cells = [
         (one.host, one.current or "-", ", ".join(one.running) or "-", one.previous or "-", one.note) for one in rows
     ]
-    return _table(_HOSTS, cells)
+    return _table(_HOSTS, cells, width)
 
 
-def releases_table(hosts: Sequence[tuple[str, str, Sequence[Release]]]) -> list[str]:
-    """Give the table of all releases: host, its current one, what it has; newest first."""
+def releases_table(hosts: Sequence[tuple[str, str, Sequence[Release]]], width: int | None = None) -> list[str]:
+    """Return the table of all releases: host, its current one, what it has; newest first.
+
+    Parameters
+    ----------
+    width : of the terminal; None for as wide as needed.
+    """
     cells = []
     for host, current, releases in hosts:
         for number, one in enumerate(sorted(releases, key=lambda one: one.name, reverse=True)):
@@ -160,10 +181,9 @@ def releases_table(hosts: Sequence[tuple[str, str, Sequence[Release]]]) -> list[
             cells.append(("" if number else host, *what))
         if not releases:
             cells.append((host, "-", "", "", "", "", ""))
-    return _table(_RELEASES, cells)
+    return _table(_RELEASES, cells, width)
 
 
-def _table(columns: Columns, cells: Sequence[Sequence[str]]) -> list[str]:
+def _table(columns: Columns, cells: Sequence[Sequence[str]], width: int | None) -> list[str]:
     shown = [index for index in range(len(columns.headings)) if any(row[index] for row in cells)]
-    widths = columns.fit(cells, None, shown, {})
-    return [columns.line(row, widths) for row in (columns.headings, *cells)]
+    return columns.table(cells, width, shown)

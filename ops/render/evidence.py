@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.evidence import Evidence, Outcome, PhaseKind, SlotEvidence
 from ops.core.plain import cell, lines_of
 from ops.core.stalls import GroupEvidence, PartitionEvidence
+from ops.render.columns import ALIKE, Columns
 from ops.render.console import console_of, text_of
+from ops.render.cuts import hanging, wrapped
 from ops.render.streams import is_terminal
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 PARTITIONS = 8
 """How many partitions are shown; the picture has all of them."""
-_SLOTS = ("SLOT", "BATCH", "HOW", "STANDBY", "STOP", "TAKEOVER", "PID", "RESULT")
-_STALLS = ("PARTITION", "GROUP", "SLOT", "STALL", "UNDISTURBED", "OFFSET STILL", "LAG")
-_LEFT = frozenset({"SLOT", "HOW", "PID", "RESULT", "PARTITION", "GROUP", "LAG"})
+_GAP = "  "
+_SLOTS = Columns(
+    ("SLOT", "BATCH", "HOW", "STANDBY", "STOP", "TAKEOVER", "PID", "RESULT"),
+    right=frozenset({"BATCH", "STANDBY", "STOP", "TAKEOVER"}),
+    shrinks=(
+        *(("RESULT", 40), ("BATCH", 0), ("SLOT", 32), ("RESULT", 24), ("STANDBY", 0), ("PID", 0), ("SLOT", 20)),
+        *(("TAKEOVER", 0), ("STOP", 0), ("RESULT", 0), ("SLOT", 8), ("HOW", 4)),
+    ),
+    words="RESULT",
+    gap="  ",
+)
+_STALLS = Columns(
+    ("PARTITION", "GROUP", "SLOT", "STALL", "UNDISTURBED", "OFFSET STILL", "LAG"),
+    right=frozenset({"STALL", "UNDISTURBED", "OFFSET STILL"}),
+    shrinks=(
+        *(("GROUP", ALIKE), ("OFFSET STILL", 0), ("SLOT", 28), ("PARTITION", 32), ("GROUP", 20), ("SLOT", 20)),
+        *(("PARTITION", 20), ("LAG", 0), ("UNDISTURBED", 0), ("GROUP", 8), ("SLOT", 8), ("PARTITION", 8), ("SLOT", 0)),
+        ("GROUP", 0),
+    ),
+    gap="  ",
+)
 
 
 def seconds_of(seconds: float | None) -> str:
@@ -79,44 +100,53 @@ def plain_lines(evidence: Evidence) -> list[str]:
     facts = totals(evidence)
     width = max(len(name) for name, _ in facts)
     lines = [*(f"{name.ljust(width)}  {cell(text)}" for name, text in facts), *remarks(evidence)]
-    for headings, rows in grids(evidence):
-        lines += ["", *aligned(headings, rows, _LEFT)]
+    for columns, rows in _tables(evidence):
+        lines += ["", *columns.table(rows, None)]
     return [*lines, *_rest(evidence, stalled(evidence))]
 
 
 def grids(evidence: Evidence) -> list[tuple[Sequence[str], list[tuple[str, ...]]]]:
-    """Give its tables: headings and rows of the slots, and of the partitions that stood still if there are any."""
+    """Return its tables: headings and rows of the slots, and of the partitions that stood still if there are any."""
+    return [(columns.headings, rows) for columns, rows in _tables(evidence)]
+
+
+def _tables(evidence: Evidence) -> list[tuple[Columns, list[tuple[str, ...]]]]:
     shown = stalled(evidence)
     slots = (_SLOTS, [_slot_cells(slot) for slot in evidence.slots])
     return [slots, (_STALLS, [_stall_cells(one) for one in shown])] if shown else [slots]
 
 
 def table(evidence: Evidence) -> RenderableType:
-    """Give it for a rich console."""
-    from rich.console import Group
-    from rich.table import Table
+    """Return it for a rich console; its tables fit the console's width."""
+    return _Summary(evidence)
 
-    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, text in totals(evidence):
-        facts.add_row(text_of(name, "bright_black"), text_of(text, "red" if name in ("outcome", "forced") else "bold"))
 
-    def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], bad: Sequence[bool]) -> Table:
-        made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for name in headings:
-            made.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
-        for row, wrong in zip(rows, bad, strict=True):
-            made.add_row(*(text_of(one, "red" if wrong else "") for one in row))
-        return made
+@dataclass(frozen=True)
+class _Summary:
+    evidence: Evidence
 
-    shown = stalled(evidence)
-    parts: list[RenderableType] = [facts, *(text_of(line, "yellow") for line in remarks(evidence)), text_of("")]
-    slots = evidence.slots
-    parts.append(grid(_SLOTS, [_slot_cells(slot) for slot in slots], [not slot.ok for slot in slots]))
-    if shown:
-        bad = [evidence.too_long(one) for one in shown]
-        parts += [text_of(""), grid(_STALLS, [_stall_cells(one) for one in shown], bad)]
-        parts += [text_of(line, "bright_black") for line in _rest(evidence, shown)]
-    return Group(*parts)
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        evidence = self.evidence
+        facts = totals(evidence)
+        names = max(len(name) for name, _ in facts) + len(_GAP)
+        for name, text in facts:
+            style = "red" if name in ("outcome", "forced") else "bold"
+            for number, part in enumerate(wrapped(cell(text), max(options.max_width - names, 1))):
+                line = text_of(f"{'' if number else name}".ljust(names) + part)
+                line.stylize("bright_black", 0, names)
+                line.stylize(style, names)
+                yield line
+        for remark in remarks(evidence):
+            yield from (text_of(line, "yellow") for line in hanging(remark, options.max_width))
+        shown = stalled(evidence)
+        bad = [[not slot.ok for slot in evidence.slots], [evidence.too_long(one) for one in shown]]
+        for (columns, rows), wrong in zip(_tables(evidence), bad, strict=False):
+            layout = columns.fit(rows, options.max_width)
+            yield text_of("")
+            yield text_of(layout.heading(), "bold")
+            for row, red in zip(rows, wrong, strict=True):
+                yield from (text_of(line, "red" if red else "") for line in layout.lines(row))
+        yield from (text_of(line, "bright_black") for line in _rest(evidence, shown))
 
 
 def stalled(evidence: Evidence) -> list[PartitionEvidence]:
@@ -182,21 +212,3 @@ def _stall_cells(one: PartitionEvidence) -> tuple[str, ...]:
     lag = " ".join("?" if lag is None else str(lag) for lag in (one.lag_before, one.lag_peak, one.lag_after))
     times = (seconds_of(own), seconds_of(one.undisturbed_seconds), seconds_of(still))
     return (one.name, one.group, one.slot, *times, lag)
-
-
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str]) -> list[str]:
-    """Give a table as aligned lines.
-
-    Parameters
-    ----------
-    left : headings of the columns that hold words; numbers stand at the right.
-    """
-    cells = [headings, *([cell(text) for text in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            text.ljust(width) if name in left else text.rjust(width)
-            for text, width, name in zip(row, widths, headings, strict=True)
-        ).rstrip()
-        for row in cells
-    ]

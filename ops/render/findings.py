@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
 from ops.core.checkup import Finding
 from ops.core.plain import cell
+from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
-from ops.render.streams import is_terminal
+from ops.render.cuts import begin_of, width_of, wrapped
+from ops.render.streams import is_terminal, width_of_terminal
 
 _HEADINGS = ("HOST", "FINDING", "MEND")
 _LEAST = 28  # characters of a finding beside its command; with fewer the command stands below it
 _GAP = "  "
+_INDENT = 2
 
 
 def print_findings(findings: Sequence[Finding], stream: TextIO) -> None:
     """Print the table: on a terminal as wide as that, elsewhere a line a finding, nothing broken."""
-    width = shutil.get_terminal_size().columns if is_terminal(stream) else None
-    lines = finding_lines(findings, width)
-    if width is None:
+    lines = finding_lines(findings, width_of_terminal(stream))
+    if not is_terminal(stream):
         stream.write("".join(f"{line}\n" for line in lines))
         return
     console = console_of(stream)
@@ -30,30 +30,43 @@ def print_findings(findings: Sequence[Finding], stream: TextIO) -> None:
 
 
 def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
-    """Give the table's lines.
+    """Return the table's lines: a finding beside its command, else above it, else both below the host's name.
 
     Parameters
     ----------
-    width : None for as wide as needed.
+    width : None for as wide as needed. A command that is longer is left to the terminal: it is to be copied.
     """
     rows = [(cell(one.host or "-"), cell(" ".join(one.text.split())), cell(one.mend)) for one in findings]
-    first = max(len(host) for host, _, _ in (_HEADINGS, *rows))
-    last = max(len(mend) for _, _, mend in (_HEADINGS, *rows))
-    room = None if width is None else width - first - last - 2 * len(_GAP)
-    below = room is not None and room < _LEAST
-    if below and width is not None:
-        room = width - first - len(_GAP)
-    middle = max(len(text) for _, text, _ in (_HEADINGS, *rows))
-    middle = middle if room is None else min(middle, max(room, 1))
-    lines = []
-    for host, text, mend in (_HEADINGS, *rows):
-        parts = textwrap.wrap(text, middle) or [""]
-        begin = f"{host.ljust(first)}{_GAP}"
-        rest = " " * len(begin)
-        if below:
-            lines += [f"{begin if index == 0 else rest}{part}" for index, part in enumerate(parts)]
-            lines.append(f"{rest}{mend}")
+    first, middle, last = (max(width_of(row[index]) for row in (_HEADINGS, *rows)) for index in range(3))
+    if width is None:
+        return [_GAP.join((*map(_padded, row[:2], (first, middle)), row[2])).rstrip() for row in (_HEADINGS, *rows)]
+    longest = max((width_of(word) for _, text, _ in rows for word in text.split()), default=0)
+    room = width - first - last - 2 * len(_GAP)
+    if room >= max(_LEAST, longest):
+        columns = Columns(_HEADINGS, frozenset(), (), gap=_GAP)
+        parts = [(host, wrapped(text, min(middle, room)), mend) for host, text, mend in rows]
+        cells = [
+            (host if not index else "", part, mend if not index else "")
+            for host, some, mend in parts
+            for index, part in enumerate(some)
+        ]
+        return columns.table(cells, width)
+    indent = first + len(_GAP)
+    beside = width - indent >= max(_LEAST, longest, last)
+    begin = " " * (indent if beside else _INDENT)
+    lines = [_GAP.join((_padded("HOST", first), "FINDING")) if beside else "HOST"]
+    if not beside:
+        lines.append(f"{begin}FINDING")
+    lines.append(f"{begin}MEND")
+    for host, text, mend in rows:
+        some = wrapped(text, width - len(begin))
+        if beside:
+            lines.append(_padded(host, indent) + some.pop(0))
         else:
-            lines.append(f"{begin}{parts[0].ljust(middle)}{_GAP}{mend}".rstrip())
-            lines += [f"{rest}{part}" for part in parts[1:]]
+            lines.append(host if width_of(host) <= width else f"{begin_of(host, width - 1)}…")
+        lines += [f"{begin}{part}" for part in (*some, mend)]
     return lines
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))

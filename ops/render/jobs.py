@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TextIO
 
-from ops.core.lasting import WhileRead
 from ops.core.plain import cell
 from ops.render.columns import Columns
-from ops.render.console import console_of
-from ops.render.streams import is_terminal
+from ops.render.cuts import hanging
+from ops.render.renewal import EVERY_SECONDS, headline, renew
+from ops.render.streams import width_of_terminal
 
-_HEADINGS = ("WORKER", "JOBS", "OLDEST")
+_COLUMNS = Columns(
+    ("WORKER", "JOBS", "OLDEST"), right=frozenset({"JOBS", "OLDEST"}), shrinks=(("WORKER", 16), ("OLDEST", 0))
+)
 _BARS = "▁▂▃▄▅▆▇█"
 _PLOTTED = 60
-EVERY_SECONDS = 2.0
+_AROUND_BARS = 50  # characters: the words before them, the depth now and the highest one
 
 
-def queue_lines(queue: dict[str, Any], running: int | None) -> list[str]:
-    """Give a queue as lines.
+def queue_lines(queue: dict[str, Any], running: int | None, width: int | None = None) -> list[str]:
+    """Return a queue as lines.
 
     Parameters
     ----------
     queue : as `ops.jobs.queue.Queue.as_json` gives it.
     running : jobs in work on this host; None where nobody knows.
+    width : of the terminal; None for as wide as needed.
     """
     jobs = queue["jobs"]
     at_work = "" if running is None else f", {running} of them running on this host"
@@ -34,12 +35,9 @@ def queue_lines(queue: dict[str, Any], running: int | None) -> list[str]:
     lines = [f"{cell(queue['topic'])}: {jobs} job{'' if jobs == 1 else 's'} unfinished{at_work}{since}"]
     if queue["read"] < jobs:
         lines.append(f"by worker, of the first {queue['read']} that were read:")
-    rows = [_HEADINGS, *((one["worker"], str(one["jobs"]), age(one["oldest_seconds"])) for one in queue["workers"])]
-    if len(rows) > 1:
-        columns = Columns(_HEADINGS, right=frozenset(_HEADINGS[1:]), shrinks=())
-        widths = columns.fit(rows, None, range(len(_HEADINGS)), {})
-        lines += [columns.line(cells, widths) for cells in rows]
-    return lines
+    rows = [(one["worker"], str(one["jobs"]), age(one["oldest_seconds"])) for one in queue["workers"]]
+    lines = [part for line in lines for part in (hanging(line, width) if width else [line])]
+    return [*lines, *_COLUMNS.table(rows, width)] if rows else lines
 
 
 def plot(depths: Sequence[int]) -> str:
@@ -54,23 +52,17 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
     """Show a queue every two seconds, with a plot of its depth, until Ctrl-C; off a terminal one below the other."""
     depths: deque[int] = deque(maxlen=_PLOTTED)
 
-    def text() -> str:
+    def seen() -> tuple[dict[str, Any], int | None]:
         queue, running = look()
         depths.append(queue["jobs"])
-        return "\n".join([*queue_lines(queue, running), f"depth, a bar each {EVERY_SECONDS:g} s: {plot(depths)}"])
+        return queue, running
 
-    with WhileRead(), suppress(KeyboardInterrupt):
-        if not is_terminal(stream):
-            while True:
-                stream.write(f"{text()}\n")
-                stream.flush()
-                time.sleep(EVERY_SECONDS)
-        from rich.live import Live
+    def lines(view: tuple[dict[str, Any], int | None], width: int | None = None) -> list[str]:
+        first, *rest = queue_lines(*view, width)
+        bars = list(depths)[-_PLOTTED if width is None else -max(width - _AROUND_BARS, 1) :]
+        return [headline("", first), *rest, f"depth, a bar each {EVERY_SECONDS:g} s: {plot(bars)}"]
 
-        with Live(text(), console=console_of(stream), auto_refresh=False) as live:
-            while True:
-                time.sleep(EVERY_SECONDS)
-                live.update(text(), refresh=True)
+    renew(seen, lines, lambda view: "\n".join(lines(view, width_of_terminal(stream))), stream, EVERY_SECONDS)
 
 
 def age(seconds: float) -> str:

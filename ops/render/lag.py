@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.lag import LagRow
-from ops.core.lasting import WhileRead
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
@@ -22,8 +19,8 @@ _COLUMNS = Columns(
     _HEADINGS,
     right=frozenset(_HEADINGS[3:]),
     shrinks=(
-        *(("END", 0), ("COMMITTED", 0), ("TOPIC", 24), ("GROUP", 16), ("STATE", 8), ("MEMBERS", 0), ("PARTITIONS", 0)),
-        *(("TOPIC", 12), ("STATE", 0), ("GROUP", 8), ("TOPIC", 4)),
+        *(("END", 0), ("COMMITTED", 0), ("TOPIC", 24), ("GROUP", 24), ("PARTITIONS", 0), ("GROUP", 16), ("TOPIC", 12)),
+        *(("MEMBERS", 0), ("GROUP", 8), ("TOPIC", 4), ("STATE", 8), ("STATE", 0)),
     ),
 )
 UNKNOWN = "?"
@@ -38,21 +35,33 @@ def print_lag(rows: Sequence[LagRow], stream: TextIO) -> None:
     stream.flush()
 
 
-def show_live_lag(look: Callable[[], Sequence[LagRow]], stream: TextIO) -> None:
-    """Show what `look` finds, every two seconds, until Ctrl-C; off a terminal one below the other."""
-    from ops.render.live import EVERY_SECONDS  # not for a table shown once, which it costs 18 ms
+def show_live_lag(look: Callable[[], Sequence[LagRow]], stream: TextIO, place: str = "") -> None:
+    """Show what `look` finds, every two seconds, until Ctrl-C; off a terminal one below the other.
 
-    with WhileRead(), suppress(KeyboardInterrupt):
-        if not is_terminal(stream):
-            while True:
-                print_lag(look(), stream)
-                time.sleep(EVERY_SECONDS)
-        from rich.live import Live
+    Parameters
+    ----------
+    place : where that is: the stage; empty where nobody knows.
+    """
+    from ops.render.renewal import headline, renew  # not for a table shown once
 
-        with Live(lag_table(look()), console=console_of(stream), auto_refresh=False) as live:
-            while True:
-                time.sleep(EVERY_SECONDS)
-                live.update(lag_table(look()), refresh=True)
+    def seen() -> tuple[str, Sequence[LagRow]]:
+        rows = look()
+        return headline(place, behind_text(rows)), rows
+
+    def drawn(view: tuple[str, Sequence[LagRow]]) -> RenderableType:
+        from rich.console import Group
+
+        return Group(text_of(view[0], "bold", no_wrap=True, overflow="ellipsis"), lag_table(view[1]))
+
+    renew(seen, lambda view: (view[0], *lag_lines(view[1])), drawn, stream)
+
+
+def behind_text(rows: Sequence[LagRow]) -> str:
+    """Say how far all groups together are behind: `132 behind in 2 groups, 1 unknown`."""
+    groups = len({row.group for row in rows})
+    unknown = len({row.group for row in rows if row.unknown or row.lag is None})
+    text = f"{sum(row.lag or 0 for row in rows)} behind in {groups} group{'' if groups == 1 else 's'}"
+    return f"{text}, {unknown} unknown" if unknown else text
 
 
 def lag_table(rows: Sequence[LagRow]) -> RenderableType:
@@ -62,9 +71,7 @@ def lag_table(rows: Sequence[LagRow]) -> RenderableType:
 
 def lag_lines(rows: Sequence[LagRow]) -> list[str]:
     """Give the table as aligned lines, nothing cut off."""
-    lines = [_HEADINGS, *(cells for _, cells in _cells(rows))]
-    widths = _COLUMNS.fit(lines, None, range(len(_HEADINGS)), {})
-    return [_COLUMNS.line(cells, widths) for cells in lines]
+    return _COLUMNS.table([cells for _, cells in _cells(rows)], None)
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,11 @@ class _Table:
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         rows = _cells(self.rows)
-        widths = _COLUMNS.fit([cells for _, cells in rows], options.max_width, range(len(_HEADINGS)), {})
-        yield text_of(_COLUMNS.line(_HEADINGS, widths), "bold", no_wrap=True, overflow="ellipsis")
-        begin, width = _COLUMNS.begin("LAG", widths), widths[_HEADINGS.index("LAG")]
+        layout = _COLUMNS.fit([cells for _, cells in rows], options.max_width)
+        yield text_of(layout.heading(), "bold", no_wrap=True, overflow="ellipsis")
+        begin, width = layout.begin("LAG"), layout.widths[_HEADINGS.index("LAG")]
         for row, cells in rows:
-            line = text_of(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
+            line = text_of(layout.line(cells), no_wrap=True, overflow="ellipsis")
             line.stylize(
                 "magenta" if row.unknown or row.lag is None else "yellow" if row.lag else "", begin, begin + width
             )

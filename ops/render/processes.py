@@ -12,6 +12,7 @@ from ops.core.sight import Row
 from ops.core.states import ALIVE, State
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
+from ops.render.cuts import hanging
 from ops.render.streams import is_terminal
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ _COLUMNS = Columns(
     _HEADINGS,
     right=frozenset({"PID", "UP", "CPU%", "RSS", "THR", "RST", "PARTS", "LAG"}),
     shrinks=(
-        *(("NOTES", 6), ("RELEASE", 8), ("HOST", 16), ("NOTES", 0), ("HOST", 10), ("RELEASE", 0)),
-        *((name, 0) for name in ("THR", "RST", "CPU%", "RSS", "UP", "PARTS", "LAG")),
+        *(("THR", 0), ("HOST", 24), ("PROCESS", 24), ("RELEASE", 8), ("NOTES", 12), ("CPU%", 0), ("RSS", 0)),
+        *(("HOST", 16), ("PROCESS", 12), ("UP", 0), ("RST", 0), ("NOTES", 0), ("HOST", 8), ("PROCESS", 8)),
+        *((name, 0) for name in ("PARTS", "RELEASE", "LAG", "PID")),
     ),
+    ends=frozenset({"RELEASE"}),
 )
 _LOG_LINES = 5  # of a crash-looping process: a fleet of them should still be readable
 UNKNOWN = "?"
@@ -85,27 +88,25 @@ class _Table:
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         columns, rows = _columns(self.hosts)
         least = {"NOTES": _zombies_width(self.hosts)}
-        widths = _COLUMNS.fit([cells for _, cells in rows], options.max_width, columns, least)
-        yield text_of(_COLUMNS.line(_HEADINGS, widths), "bold", no_wrap=True, overflow="ellipsis")
-        begin, noted = _COLUMNS.begin("STATE", widths), _COLUMNS.begin("NOTES", widths)
+        layout = _COLUMNS.fit([cells for _, cells in rows], options.max_width, columns, least)
+        yield text_of(layout.heading(), "bold", no_wrap=True, overflow="ellipsis")
+        begin, noted = layout.begin("STATE"), layout.begin("NOTES")
         found = {(host.host, name): len(zombies(row)) for host in self.hosts for name, row in host.rows.items()}
         name = ""
         for report, cells in rows:
             name = cells[0] or name
-            line = text_of(_COLUMNS.line(cells, widths), no_wrap=True, overflow="ellipsis")
+            line = text_of(layout.line(cells), no_wrap=True, overflow="ellipsis")
             line.stylize(STYLES[report.state], begin, begin + len(report.state))
             line.stylize("bold red", noted, noted + found.get((name, report.name), 0))
             yield line
         for remark in remarks(self.hosts):
-            yield text_of(remark, "yellow")
+            yield from (text_of(line, "yellow") for line in hanging(remark, options.max_width))
 
 
 def plain_lines(hosts: Sequence[HostRows]) -> list[str]:
     """Give the table as aligned lines, nothing cut off, remarks included."""
     columns, rows = _columns(hosts)
-    lines = [_HEADINGS, *(cells for _, cells in rows)]
-    widths = _COLUMNS.fit(lines, None, columns, {})
-    return [*(_COLUMNS.line(cells, widths) for cells in lines), *remarks(hosts)]
+    return [*_COLUMNS.table([cells for _, cells in rows], None, columns), *remarks(hosts)]
 
 
 def remarks(hosts: Sequence[HostRows]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -31,13 +32,15 @@ def flow(context: Context, app: list[str] | None = None, format: str = "text", c
     """Print which topic leads to which, read from declarations alone."""
     from ops.consumer.flow import FORMATS, flow_of
     from ops.core.errors import UsageError
+    from ops.render.streams import fitting
 
     if format not in FORMATS:
         raise UsageError(f"no format {format!r}; there are: {', '.join(FORMATS)}", where="--format")
     apps = _apps(context, app or [])
     steps = flow_of(apps)
     if not check:
-        print(FORMATS[format](steps))
+        text = FORMATS[format](steps)
+        print("\n".join(fitting(text.split("\n"), sys.stdout)) if format == "text" else text)
         return 0
     return _check(context, apps, steps)
 
@@ -46,28 +49,28 @@ def flow(context: Context, app: list[str] | None = None, format: str = "text", c
 def routes(context: Context, app: str = "", json: bool = False) -> None:
     """Show the app's routes in full."""
     from ops.consumer.overview import route_rows
+    from ops.render.streams import fitting
 
     rows = route_rows(_apps(context, [app] if app else [])[0])
     if json:
         print_json(rows)
         return
     for row in rows:
-        print(row.pop("topic"))
-        for key, value in row.items():
-            print(f"  {key + ':':<22}{value or '-'}")
+        lines = [row.pop("topic"), *(f"  {key + ':':<22}{value or '-'}" for key, value in row.items())]
+        print("\n".join(fitting(lines, sys.stdout)))
 
 
 @command(help={"app": _APP, "json": "print JSON"})
 def info(context: Context, app: str = "", json: bool = False) -> None:
     """Show versions, and the app's name, groups and counts."""
     from ops.consumer.overview import facts
+    from ops.render.streams import fitting
 
     found = facts(_apps(context, [app] if app else [])[0])
     if json:
         print_json(found)
         return
-    for key, value in found.items():
-        print(f"{key + ':':<14}{value}")
+    print("\n".join(fitting((f"{key + ':':<14}{value}" for key, value in found.items()), sys.stdout)))
 
 
 @command(

@@ -39,7 +39,7 @@ def status(context: Context, processes: str | None = None, json: bool = False, w
                 survey = look.surveyor.again()
                 return _joined(found, look.response, survey)
 
-            show_live(again, sys.stdout)
+            show_live(again, sys.stdout, f"{found.settings.stage} {found.host}")
             return 0
         survey = look.surveyor.once()
     finally:

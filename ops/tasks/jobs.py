@@ -32,6 +32,7 @@ def show(context: Context, app: str = "", json: bool = False, watch: bool = Fals
     from ops.core.errors import UsageError
     from ops.jobs.queue import QueueLook
     from ops.render.jobs import queue_lines, watch_queue
+    from ops.render.streams import width_of_terminal
 
     if watch and json:
         raise UsageError("a live plot does not go with --json", where="--watch")
@@ -45,7 +46,10 @@ def show(context: Context, app: str = "", json: bool = False, watch: bool = Fals
         queue, running = look.look().as_json(), _running(context, route.group)
     finally:
         look.close()
-    print_json({**queue, "running": running}) if json else print("\n".join(queue_lines(queue, running)))
+    if json:
+        print_json({**queue, "running": running})
+    else:
+        print("\n".join(queue_lines(queue, running, width_of_terminal(sys.stdout))))
     return 0
 
 

@@ -43,6 +43,7 @@ def dead(
     from ops.core.brokers import Brokers
     from ops.core.errors import UsageError
     from ops.render.letters import letter_lines
+    from ops.render.streams import fitting
     from ops.tasks.project import app_name, know_brokers
 
     if replay and discard:
@@ -61,7 +62,10 @@ def dead(
         letters = sorted((letter for box in boxes for letter in box.all()), key=lambda one: one.at)
         if not replay and not discard:
             found = [letter.as_json() for letter in letters]
-            print_json(found) if json else print("\n".join(letter_lines(found, time.time())))
+            if json:
+                print_json(found)
+            else:
+                print("\n".join(fitting(letter_lines(found, time.time()), sys.stdout)))
             return 0
         names = _names(replay or discard or "", {letter.name for letter in letters})
         if replay:

@@ -126,6 +126,7 @@ def releases(context: Context, hosts: Text = None, json: bool = False) -> int:
     from ops.fleet.deploy.fleet import answers
     from ops.fleet.tasks.showing import print_json
     from ops.render.deployment import releases_table
+    from ops.render.streams import width_of_terminal
 
     fleet, _, _ = _prepare(context, hosts, json=False)
     report = fleet.report(DeployAction.LIST)
@@ -133,7 +134,8 @@ def releases(context: Context, hosts: Text = None, json: bool = False) -> int:
     if json:
         print_json({"stage": fleet.settings.stage, "hosts": {name: asdict(one) for name, one in found.items()}})
     else:
-        print("\n".join(releases_table([(name, one.current, one.releases) for name, one in found.items()])))
+        rows = [(name, one.current, one.releases) for name, one in found.items()]
+        print("\n".join(releases_table(rows, width_of_terminal(sys.stdout))))
     return int(report.exit_code)
 
 

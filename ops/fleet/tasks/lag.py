@@ -45,7 +45,7 @@ def lag(context: Context, group: str = "", json: bool = False, watch: bool = Fal
     if watch:
         from ops.render.lag import show_live_lag
 
-        show_live_lag(lambda: lag_rows(look()), sys.stdout)
+        show_live_lag(lambda: lag_rows(look()), sys.stdout, settings.stage)
         return 0
     groups = look()
     if json:

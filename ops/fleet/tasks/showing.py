@@ -111,6 +111,12 @@ def print_plan(plan: Plan, *, as_json: bool, unasked: Sequence[str] = ()) -> Non
     ----------
     unasked : hosts that were asked what else they run, and did not answer.
     """
-    from ops.fleet import preview
+    import sys
 
-    print_json(preview.as_json(plan, unasked)) if as_json else print("\n".join(preview.lines(plan, unasked)))
+    from ops.fleet import preview
+    from ops.render.streams import fitting
+
+    if as_json:
+        print_json(preview.as_json(plan, unasked))
+    else:
+        print("\n".join(fitting(preview.lines(plan, unasked), sys.stdout)))

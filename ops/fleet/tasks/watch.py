@@ -22,4 +22,4 @@ def watch(settings: Settings, plan: Plan, transport: Transport) -> None:
         assert fleet.report is not None  # the surveyor has looked
         return survey_rows(fleet.report, survey)
 
-    show_live(look, sys.stdout)
+    show_live(look, sys.stdout, settings.stage)
