@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PARTITIONS = 8
 """How many partitions are shown; the picture has all of them."""
+KILLED = "KILLED"
+"""In a slot's row: its old process did not end as it was asked to."""
 _GAP = "  "
 _SLOTS = Columns(
     ("SLOT", "BATCH", "HOW", "STANDBY", "STOP", "TAKEOVER", "PID", "RESULT"),
@@ -145,7 +147,10 @@ class _Summary:
             yield text_of("")
             yield text_of(layout.heading(), "bold")
             for row, red in zip(rows, wrong, strict=True):
-                yield from (text_of(line, "red" if red else "") for line in layout.lines(row))
+                for plain in layout.lines(row):
+                    line = text_of(plain, "red" if red else "")
+                    line.highlight_words([KILLED], "bold red")
+                    yield line
         yield from (text_of(line, "bright_black") for line in _rest(evidence, shown))
 
 
@@ -194,14 +199,15 @@ def _lags(groups: Sequence[GroupEvidence]) -> list[str]:
 def _slot_cells(slot: SlotEvidence) -> tuple[str, ...]:
     result = "ok" if slot.ok else f"failed: {slot.message.splitlines()[0] if slot.message else ''}"
     if slot.superfluous and slot.message:
-        took, how = seconds_of(slot.seconds_of(PhaseKind.STOPPING)), "KILL" if slot.killed else "stop"
+        took, how = seconds_of(slot.seconds_of(PhaseKind.STOPPING)), KILLED if slot.killed else "stop"
         return (slot.name, "-", how, "-", took, "-", str(slot.old_pid or "-"), result)
     if not slot.batch:
         return (slot.name, "-", "-", "-", "-", "-", str(slot.old_pid or "-"), "not attempted")
     stop = slot.seconds_of(PhaseKind.STOPPING, PhaseKind.DRAINING)
     takeover = slot.seconds_of(PhaseKind.STARTING, PhaseKind.TAKING_OVER)
     pids = f"{slot.old_pid or '-'} -> {slot.new_pid}" if slot.new_pid else str(slot.old_pid or "-")
-    how = ("warm, KILL" if slot.killed else "warm") if slot.warm else ("KILL, start" if slot.killed else "stop, start")
+    how = "warm" if slot.warm else f"{KILLED}, start" if slot.killed else "stop, start"
+    how = f"{how}, {KILLED}" if slot.warm and slot.killed else how
     standby = seconds_of(slot.seconds_of(PhaseKind.PREPARING))
     return (slot.name, str(slot.batch), how, standby, seconds_of(stop), seconds_of(takeover), pids, result)
 

@@ -1,4 +1,4 @@
-"""The colours of pictures, for light and for dark ground."""
+"""The colours of pictures, for light and for dark ground: 4.5 to 1 for texts and 3 to 1 for what is drawn (WCAG AA)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from __future__ import annotations
 _FILLS = {
     "ground": ("#ffffff", "#0d1117"),
     "band": ("#f4f6f9", "#161b22"),
-    "before": ("#b3bfcd", "#4a5564"),
-    "after": ("#5b93cf", "#4c8fd6"),
-    "preparing": ("#cdb9ea", "#6e5494"),
-    "draining": ("#f0a04b", "#d98a34"),
-    "taking-over": ("#57b487", "#3f9e70"),
-    "stopping": ("#e0785f", "#c7573d"),
-    "starting": ("#8cc6a8", "#4f8f72"),
-    "stall": ("#d9a514", "#d9a514"),
+    "before": ("#788ea7", "#707f95"),
+    "after": ("#5690cd", "#4c8fd6"),
+    "preparing": ("#a079d7", "#8c73b0"),
+    "draining": ("#d27411", "#d98a34"),
+    "taking-over": ("#459c72", "#3f9e70"),
+    "stopping": ("#dd6a4e", "#ca5f46"),
+    "starting": ("#3f97a8", "#4fa3b3"),
+    "stall": ("#b08510", "#d9a514"),
     "long": ("#d1242f", "#f85149"),
-    "passed": ("#4aae68", "#2f8f4e"),
+    "passed": ("#439e5e", "#2f8f4e"),
     "refused": ("#d1242f", "#f85149"),
-    "generation-box": ("#8250df", "#a371f7"),
+    "killed": ("#d1242f", "#f85149"),
 }
 _INK, _MUTED, _BAD, _NEW = (
     ("#1f2328", "#e6edf3"),
@@ -38,6 +38,10 @@ _TEXTS = {
     "scale": (10.5, 400, "end", _MUTED),
     "axis": (11, 400, "middle", _MUTED),
     "inside": (9, 600, "start", ("#1f2328", "#0d1117")),
+    "inside-killed": (9, 600, "start", ("#ffffff", "#0d1117")),
+    "killed-name": (10.5, 700, "end", _BAD),
+    "bad-reason": (11, 600, "start", _BAD),
+    "reason": (11, 400, "start", _INK),
     "stall-text": (9.5, 400, "start", _INK),
     "stall-long": (9.5, 600, "start", _BAD),
     "generation-text": (10.5, 600, "start", _NEW),

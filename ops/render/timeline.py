@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.core.evidence import Evidence, Phase, PhaseKind, SlotEvidence
+from ops.core.plain import cell
 from ops.core.stalls import PartitionEvidence, Stall
+from ops.render.cuts import Keep, cut
 from ops.render.evidence import seconds_of, totals
 from ops.render.palette import STYLE
 from ops.render.svg import Drawing, shorten
+from ops.render.timeline_head import PASSED, legend, reasons
 
 WIDTH = 1280.0
 ROWS = 1000
@@ -63,13 +66,18 @@ class _Timeline:
         total = max(evidence.seconds, 0.001)
         self.whole = _Scale(_LEFT, _OVERVIEW, -max(total * 0.05, 0.2), total * 1.01)
         self.limit = evidence.stall_limit_seconds
+        names = {cell(one.name) for one in evidence.slots} | {cell(one.slot) for one in evidence.partitions}
+        self._names = {
+            killed: cut(names, _NAME_CHARACTERS - (9 if killed else 0), Keep.BEGIN) for killed in (False, True)
+        }
+        self._labels = cut({cell(one.name) for one in evidence.partitions}, _LABEL_CHARACTERS, Keep.BEGIN)
 
     def draw(self) -> str:
         evidence = self.evidence
         title = f"{evidence.verb} of {evidence.application}, {evidence.stage}: {evidence.outcome}"
         y = self._head(title)
-        top = self._legend(y)
-        y = self._gates(top)
+        y = legend(self.picture, evidence, _LEFT, WIDTH - _MARGIN, y)
+        top = y = reasons(self.picture, evidence, _LEFT, WIDTH - _MARGIN, self._gates(y))
         bands = self._bands()
         for slot, rows in bands:
             y = self._band(slot, rows, y, max(ROWS // max(len(bands), 1), 4))
@@ -101,27 +109,13 @@ class _Timeline:
             x += width
         return y + 36
 
-    def _legend(self, y: float) -> float:
-        draw, x = self.picture, _LEFT
-        kinds = [("before", "old process works"), ("after", "new one works")]
-        seen = {phase.kind for slot in self.evidence.slots for phase in slot.phases}
-        kinds += [(_KINDS[kind], kind.value) for kind in PhaseKind if kind in seen]
-        kinds += [("stall", "stall"), ("long", f"stall above {seconds_of(self.limit)}")]
-        if any(len(group.generations) > 1 for group in self.evidence.groups):
-            kinds.append(("generation-box", "new generation"))
-        for kind, text in kinds:
-            draw.box(kind, x, y - 8, 12, 9, round_=2)
-            draw.text("small", x + 16, y, text)
-            x += 32 + 6.2 * len(text)
-        return y + 8
-
     def _gates(self, y: float) -> float:
         """Draw what preflight and gates said, above all bands."""
         if not self.evidence.verdicts:
             return y
         self.picture.text("label", _LEFT - 8, y + 14, "preflight and gates")
         for verdict in self.evidence.verdicts:
-            kind = "passed" if verdict.verdict == "passed" else "refused"
+            kind = PASSED if verdict.verdict == PASSED else "refused"
             x, width = self.whole.stretch(verdict.at, verdict.at + verdict.seconds)
             tip = f"{verdict.name}: {verdict.verdict} after {seconds_of(verdict.seconds)}"
             self.picture.box(kind, x, y + 5, width, 10, round_=1, tip="\n".join([tip, *verdict.reasons]))
@@ -134,8 +128,15 @@ class _Timeline:
         bands = [(slot, by_slot.pop(slot.name, [])) for slot in self.evidence.slots]
         for name, rows in by_slot.items():
             host, _, process = name.partition(" ")
-            known = SlotEvidence(host, process, message="not part of this rollout")
-            bands.append((known if name else SlotEvidence("no consumer known", "", message=known.message), rows))
+            if name:
+                bands.append((SlotEvidence(host, process, message="not part of this rollout"), rows))
+                continue
+            idle = [one for one in rows if _quiet(one)]
+            some = [one for one in rows if not _quiet(one)]
+            text = "of them only committed offsets are known"
+            bands += [(SlotEvidence("no consumer known", "", message=text), some)] if some else []
+            text = "nobody has told whose they are"
+            bands += [(SlotEvidence("idle partitions", "", message=text), idle)] if idle else []
         return bands
 
     def _band(self, slot: SlotEvidence, rows: Sequence[PartitionEvidence], y: float, most: int) -> float:
@@ -147,7 +148,10 @@ class _Timeline:
         for tick in self._ticks():
             draw.line("tick", self.whole.at(tick), y, self.whole.at(tick), y + height)
         kind = "name" if slot.ok and slot.batch else "bad-name" if not slot.ok else "muted"
-        draw.text(kind, _MARGIN + 8, y + 15, shorten(slot.name, _NAME_CHARACTERS), tip=f"{slot.name}: {slot.message}")
+        name = self._names[slot.killed].get(cell(slot.name), slot.name)
+        draw.text(kind, _MARGIN + 8, y + 15, name, tip=f"{slot.name}: {slot.message}")
+        if slot.killed:
+            draw.text("killed-name", _LEFT - 8, y + 15, "KILLED", tip=f"{slot.name} did not end as it was asked to")
         close = self._close(slot, rows)
         scales = [self.whole, *([close] if close else [])]
         for scale in scales:
@@ -159,7 +163,8 @@ class _Timeline:
             draw.text("scale", _CLOSE_X + _CLOSE, y + 14, f"\N{LEFT RIGHT ARROW} {took}")
         row = y + _STRIP
         for partition in shown:
-            draw.text("label", _LEFT - 8, row + 9.5, shorten(partition.name, _LABEL_CHARACTERS), tip=partition.name)
+            label = self._labels.get(cell(partition.name), partition.name)
+            draw.text("label", _LEFT - 8, row + 9.5, label, tip=partition.name)
             for scale in scales:
                 self._row(partition, slot, scale, row)
             row += _ROW
@@ -170,20 +175,25 @@ class _Timeline:
             row += _ROW
         if quiet:
             names = ", ".join(dict.fromkeys(one.topic for one in quiet))
-            draw.text("small", _LEFT, row + 9.5, shorten(f"{len(quiet)} partitions where nothing came: {names}", 150))
+            partitions = "partition" if len(quiet) == 1 else "partitions"
+            text = f"{len(quiet)} {partitions} where nothing came: {names}"
+            draw.text("small", _LEFT, row + 9.5, shorten(text, 150))
         return y + height + _GAP
 
     def _phases(self, slot: SlotEvidence, scale: _Scale, y: float, height: float) -> None:
         for phase in slot.phases:
             if scale.touches(phase.start, phase.start + phase.seconds):
                 x, width = scale.stretch(phase.start, phase.start + phase.seconds)
-                tip = f"{slot.name} {phase.kind}: {seconds_of(phase.seconds)}"
+                killed = slot.killed and phase.kind in (PhaseKind.STOPPING, PhaseKind.DRAINING)
+                what = f"{phase.kind}, killed" if killed else str(phase.kind)
+                box = "killed" if killed else _KINDS[phase.kind]
                 if phase.kind in _STILL:
-                    self.picture.box(f"veil {_KINDS[phase.kind]}", x, y + 17, width, height - 19)
-                self.picture.box(_KINDS[phase.kind], x, y + 5, width, 10, round_=1, tip=tip)
-                text = f"{phase.kind} {seconds_of(phase.seconds)}"
+                    self.picture.box(f"veil {box}", x, y + 17, width, height - 19)
+                tip = f"{slot.name} {what}: {seconds_of(phase.seconds)}"
+                self.picture.box(box, x, y + 5, width, 10, round_=1, tip=tip)
+                text = f"{what} {seconds_of(phase.seconds)}"
                 if width > 6.2 * len(text):
-                    self.picture.text("inside", x + 4, y + 13, text)
+                    self.picture.text("inside-killed" if killed else "inside", x + 4, y + 13, text)
 
     def _row(self, partition: PartitionEvidence, slot: SlotEvidence, scale: _Scale, y: float) -> None:
         draw = self.picture
@@ -249,7 +259,9 @@ class _Timeline:
 
 
 def _quiet(partition: PartitionEvidence) -> bool:
-    return not partition.spans and partition.longest is None
+    """Whether nothing came: no record was finished, and none was seen to wait."""
+    lags = (partition.lag_before, partition.lag_peak, partition.lag_after)
+    return not partition.spans and partition.longest is None and not any(lags)
 
 
 def _shown(rows: Sequence[PartitionEvidence], most: int) -> tuple[list[PartitionEvidence], list[PartitionEvidence]]:

@@ -86,7 +86,7 @@ def test_a_process_that_had_to_be_killed_is_told_so(time: Time) -> None:
     assert [slot.killed for slot in evidence.slots] == [True, False]
     assert evidence.summary()["killed"] == 1
     assert ("slots", "2 of 2, 2 warm, 1 killed") in totals(evidence)
-    assert [row[2] for row in grids(evidence)[0][1]] == ["warm, KILL", "warm"]
+    assert [row[2] for row in grids(evidence)[0][1]] == ["warm, KILLED", "warm"]
 
 
 def test_a_stop_and_a_start_are_two_phases(time: Time) -> None:

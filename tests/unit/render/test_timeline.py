@@ -12,6 +12,7 @@ import pytest
 from ops.core.evidence import Evidence, Outcome, Phase, PhaseKind, SlotEvidence, VerdictEvidence
 from ops.core.stalls import Generation, PartitionEvidence, Stall
 from ops.render.evidence import plain_lines, print_summary
+from ops.render.palette import STYLE
 from ops.render.timeline import ROWS, timeline
 from tests.labs.evidence import Make
 
@@ -121,13 +122,15 @@ def test_new_generations_and_gates_are_marked_where_they_were(rollout: Make) -> 
     refused = VerdictEvidence("gate after batch 1", "refused", 3.0, 2.0, ("group sources: web1 is not a member",))
     picture = timeline(replace(evidence, groups=(group,), verdicts=(refused,)))
     # Then a line goes through the picture's middle
-    (line,) = [one for one in ElementTree.fromstring(picture).iter(f"{SVG}line") if one.get("class") == "generation"]
+    _, line = [one for one in ElementTree.fromstring(picture).iter(f"{SVG}line") if one.get("class") == "generation"]
     assert line.get("x1") == line.get("x2")
     assert 236 + 280 * 0.95 < float(line.get("x1", 0)) < 236 + 280 * 1.1
     assert "sources 8" in texts(picture)
     # And the gate says why
-    (gate,) = boxes(picture, "refused")
+    gate, _ = sorted(boxes(picture, "refused"), key=lambda box: -float(box.get("y", 0)))
     assert "web1 is not a member" in "".join(gate.itertext())
+    assert "gate after batch 1: refused after 2.00 s" in texts(picture)
+    assert "- group sources: web1 is not a member" in texts(picture)
 
 
 def test_a_rollout_of_which_nothing_is_known_is_drawn_too() -> None:
@@ -197,3 +200,100 @@ def test_partitions_where_nothing_came_are_told_in_one_line(rollout: Make) -> No
     # Then one line counts them, and none has a row
     assert "24 partitions where nothing came: orders, bills" in texts(picture)
     assert not any("orders-3" in text for text in texts(picture))
+
+
+def test_partitions_that_nobody_has_told_of_are_not_called_strange(rollout: Make) -> None:
+    # Given partitions without a consumer that tells of them: idle ones, and one of which only offsets are known
+    idle = PartitionEvidence("g", "idle", 0, lag_before=0, lag_peak=0, lag_after=0)
+    seen = PartitionEvidence("g", "orders", 0, lag_before=3, lag_peak=9, lag_after=0)
+    said = texts(timeline(replace(rollout(), partitions=(idle, seen))))
+    # Then each stands in a band that says so, and the one to which messages came is not said to be idle
+    assert {"1 partition where nothing came: idle", "orders-0"} <= set(said)
+    assert any("idle partitions" in text for text in said)
+    assert any("no consumer known" in text for text in said)
+    assert "not part of this rollout" not in said
+    # And what another process works on is called that
+    other = texts(timeline(replace(rollout(), partitions=(replace(seen, slot="web9 karafka-0"),))))
+    assert "not part of this rollout" in other
+    assert any("web9 karafka-0" in text for text in other)
+
+
+def test_a_process_that_was_killed_is_told_in_red(rollout: Make) -> None:
+    # Given a slot whose process did not end in time
+    evidence = rollout()
+    stopped = (Phase(PhaseKind.STOPPING, 2.0, 5.0), Phase(PhaseKind.STARTING, 7.0, 3.0))
+    first = replace(evidence.slots[0], warm=False, killed=True, phases=stopped)
+    picture = timeline(replace(evidence, slots=(first, *evidence.slots[1:])))
+    # Then it says so beside its name and in the time that it took, and the legend explains it
+    (word,) = [one for one in ElementTree.fromstring(picture).iter(f"{SVG}text") if one.get("class") == "killed-name"]
+    assert (word.text or "KILLED") == "KILLED"
+    assert "stopping, killed 5.00 s" in texts(picture)
+    assert any(text.startswith("killed: ") for text in texts(picture))
+    assert "KILLED" not in texts(timeline(evidence))
+
+
+def test_whatever_is_drawn_is_explained(rollout: Make) -> None:
+    # Given a rollout in which everything occurred
+    evidence = rollout(6)
+    kinds = tuple(Phase(kind, 1.0 + number, 0.9) for number, kind in enumerate(PhaseKind))
+    slots = (
+        replace(evidence.slots[0], phases=kinds),
+        replace(evidence.slots[1], phases=kinds, killed=True),
+        *evidence.slots[2:],
+    )
+    rows = (replace(evidence.partitions[0], stalls=(Stall(0.5, 4.4, 4.4),)), *evidence.partitions[1:])
+    group = replace(evidence.groups[0], generations=(Generation(-1, 7), Generation(3, 8)))
+    verdicts = (*evidence.verdicts, VerdictEvidence("gate", "refused", 3.0, 2.0))
+    picture = timeline(replace(evidence, slots=slots, partitions=rows, groups=(group,), verdicts=verdicts))
+    # Then every colour has its small box or line above all of that, with words at its right
+    root = ElementTree.fromstring(picture)
+    top = min(float(box.get("y", 0)) for box in boxes(picture, "band"))
+    small = {
+        one.get("class") for one in root.iter(f"{SVG}rect") if one.get("width") == "12" and float(one.get("y", 0)) < top
+    }
+    drawn = {one.get("class") for one in root.iter(f"{SVG}rect") if one.get("class") not in ("ground", "band", None)}
+    assert {kind for kind in drawn if "veil" not in str(kind)} <= small
+    assert "a group's new generation: a rebalance" in texts(picture)
+
+
+def test_names_that_are_too_long_keep_what_tells_them_apart(rollout: Make) -> None:
+    # Given hosts whose names differ in their middle
+    evidence = rollout()
+    host = "kafka-consumers-production-{:02d}.eu-west-1.internal.example.com"
+    slots = tuple(replace(one, host=host.format(number)) for number, one in enumerate(evidence.slots))
+    said = texts(timeline(replace(evidence, slots=slots, partitions=())))
+    # Then so many different names stand there
+    shown = [text for text in said if re.search(r"\u2026 karafka-\d", text)]
+    assert len(set(shown)) == len(slots)
+    assert all(f"\u2026{number:02d}" in text for number, text in enumerate(shown))
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("ground", [0, 1], ids=["light", "dark"])
+def test_every_colour_can_be_seen_on_light_and_on_dark_ground(ground: int) -> None:
+    # Given the sheet of one ground: class by class its colour
+    sheet = dict(re.findall(r"\.([\w-]+)\{(?:fill|stroke):(#\w{6})\}", STYLE.split("@media")[ground]))
+    behind = [sheet.pop("ground"), sheet.pop("band")]
+    inside, killed = sheet.pop("inside"), sheet.pop("inside-killed")
+    # Then what is drawn has 3 to 1 on it, and text 4.5 to 1 (WCAG 2 AA); hints of time alone may be fainter
+    faint = {"rule", "tick"}
+    drawn = {"before", "after", "stall", "long", "passed", "refused", "killed", "generation"} | {
+        kind.value.replace(" ", "-") for kind in PhaseKind
+    }
+    assert drawn <= sheet.keys()
+    for name in sheet.keys() - faint:
+        for other in behind:
+            assert contrast(sheet[name], other) >= (3 if name in drawn else 4.5), name
+    for kind in PhaseKind:
+        assert contrast(sheet[kind.value.replace(" ", "-")], inside) >= 4.5, kind
+    assert contrast(sheet["killed"], killed) >= 4.5
