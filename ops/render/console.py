@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -11,6 +12,9 @@ from ops.core.plain import cell, shown
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+
+_UNBOUND = 1 << 20  # a pipe that counts as a terminal (TTY_COMPATIBLE) has no width: nothing is cut there
 
 
 def console_of(stream: TextIO) -> Console:
@@ -26,7 +30,8 @@ def console_of(stream: TextIO) -> Console:
                 else:
                     yield Segment(text, style, control)
 
-    return Plain(file=styled(stream), highlight=False, markup=False, emoji=False)
+    known = stream.isatty() or "COLUMNS" in os.environ
+    return Plain(file=styled(stream), width=None if known else _UNBOUND, highlight=False, markup=False, emoji=False)
 
 
 def text_of(text: str, style: str = "", **options: Any) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -209,13 +210,21 @@ def test_what_decides_stays_and_no_two_are_shown_as_the_same(hosts: tuple[str, .
 @settings(max_examples=10, deadline=None)
 @given(fleets())
 def test_what_goes_into_a_pipe_is_whole(hosts: tuple[str, ...]) -> None:
+    # Given a pipe, also one that counts as a terminal, as in a pipeline that wants colours: it has no width
     for name, show in tables(hosts).items():
-        stream = io.StringIO()
-        with mock.patch.dict("os.environ", {"COLUMNS": "40"}):
-            show(stream)
-        assert "…" not in stream.getvalue(), name
-        if name not in ("history", "lag", "jobs", "letters"):
-            assert all(host in stream.getvalue() for host in hosts), name
+        for environ in ({"COLUMNS": "40"}, {"TTY_COMPATIBLE": "1"}):
+            stream = io.StringIO()
+            with mock.patch.dict("os.environ", environ):
+                if "COLUMNS" not in environ:
+                    os.environ.pop("COLUMNS", None)
+                show(stream)
+            whole(name, stream, hosts)
+
+
+def whole(name: str, stream: io.StringIO, hosts: tuple[str, ...]) -> None:
+    assert "…" not in stream.getvalue(), name
+    if name not in ("history", "lag", "jobs", "letters"):
+        assert all(host in stream.getvalue() for host in hosts), name
 
 
 def test_no_command_of_a_finding_and_no_word_is_broken() -> None:
