@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ import msgspec
 import pytest
 from invoke.collection import Collection
 
+from ops.core.evidence import Evidence
 from ops.core.section import load, stage_names
 from ops.core.settings import Host, Settings
 from ops.fleet.tasks import namespace as fab
-from ops.sandbox.pictures import draw
+from ops.render.evidence import print_summary
+from ops.sandbox.pictures import EVIDENCE, TERMINAL, draw
+from ops.sandbox.stage import COLUMNS
 from ops.shell.early import section_of
 from ops.tasks import namespace as inv
 
@@ -204,3 +209,28 @@ def flags(names: tuple[str, ...]) -> set[str]:
 def test_the_pictures_are_what_todays_renderer_makes_of_the_recorded_restart() -> None:
     for name, picture in draw(PICTURES).items():
         assert (PICTURES / name).read_text(encoding="utf-8") == picture, f"{name} is stale: make picture"
+
+
+def test_the_terminals_picture_shows_what_todays_tool_prints_of_the_recorded_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given the recorded restart, summed up as the tool does it now on a terminal as wide as the picture's
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    printed = io.StringIO()
+    print_summary(Evidence.from_json(json.loads((PICTURES / EVIDENCE).read_text(encoding="utf-8"))), printed)
+    today = [line.rstrip() for line in plain_text(printed.getvalue()).split("\n")]
+    # Then the lines of the picture, figures and slots, are the same, in the same order
+    shown = plain_text((PICTURES / TERMINAL).read_text(encoding="utf-8")).split("\n")
+    begin = next(row for row, line in enumerate(shown) if line.startswith("longest stall"))
+    end = next(row for row, line in enumerate(shown) if row > begin and line.startswith("[..."))
+    rest = iter(today)
+    assert end - begin > 8
+    assert all(line in rest for line in shown[begin:end]), "make picture"
+    # And there is a gate, and one screen has room for it all
+    assert any(line.startswith("the gate after batch 1 passed") for line in shown)
+    assert len(shown) <= 26
+
+
+def plain_text(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
