@@ -11,7 +11,7 @@ from ops.core.protocol import Event, ProcessReport
 from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal
 
-_STYLES = {"ready": "green", "ended": "green", "failed": "bold red", "killed": "yellow"}
+_STYLES = {"ready": "green", "ended": "green", "failed": "bold red", "killed": "bold red"}
 
 
 class Progress:
