@@ -67,7 +67,7 @@ class Columns:
             self._shrink(widths, cells, width, needed or {})
             self._give_back(widths, natural, width)
         cuts = {
-            index: cut({*cells[index], self.headings[index]}, widths[index], self._keep(index))
+            index: cut(set(cells[index]), widths[index], self._keep(index))
             for index in widths
             if self.headings[index] != self.words
         }
@@ -170,6 +170,8 @@ class Layout:
         for index, width in self.widths.items():
             whole = cell(cells[index])
             text = self.cuts.get(index, {}).get(whole, whole)
+            if width_of(text) > width:  # a heading
+                text = f"{begin_of(text, width - 1)}…"
             blanks = " " * (width - width_of(text))
             parts.append(f"{blanks}{text}" if self.columns.headings[index] in self.columns.right else f"{text}{blanks}")
         line = self.columns.gap.join(parts).rstrip()
