@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ops.core.identity import Identity
 from tests.labs import OPERATOR
@@ -20,6 +21,9 @@ from tests.labs.parts import part_of, require, summary
 from tests.labs.signals import hear_again
 
 pytest_plugins = ["tests.again", *(["tests.labs.fixtures"] if OPERATOR and sys.platform == "linux" else [])]
+
+settings.register_profile("busy machine", deadline=None)  # pytest-timeout sees to what never ends
+settings.load_profile("busy machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
