@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     LOCK_HELD = 10
     GATE_REFUSED = 11
     ROLLED_BACK = 12
+    COMMAND_FAILED = 13
     NOT_HANDED_OVER = 70  # EX_SOFTWARE: a replacement that did not get its slot
 
 

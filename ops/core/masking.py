@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ops.core.userinfo import secrets_of, without_userinfo
@@ -151,10 +151,22 @@ def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
         inside = above | {id(data)}
         for key, value in data.items() if isinstance(data, Mapping) else ((name, value) for value in data):
             yield from _found(value, str(key), inside)
+        if not isinstance(data, Mapping):
+            yield from _behind_options(data)
     elif is_secret(name, data):
         yield str(data)
     if isinstance(data, str):
         yield from _inside(data)
+
+
+def _behind_options(words: Sequence[Any]) -> Iterator[str]:
+    """Yield secrets of an argv that stand behind an option of their name: `--password`, and the next word."""
+    for option, value in zip(words, words[1:]):
+        if not (isinstance(option, str) and isinstance(value, str)) or value.startswith("-"):
+            continue
+        name = option.lstrip("-")
+        if name != option and is_secret(name, value) and not re.match(_PLAIN_KEY, name):
+            yield value
 
 
 def _inside(text: str) -> Iterator[str]:

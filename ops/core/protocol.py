@@ -19,17 +19,18 @@ from ops.core.masking import SECRETS
 from ops.core.process import ProcessSpec, spec_from
 from ops.core.records import asdict, dataclass, field
 from ops.core.states import State
-from ops.core.verb import ASKING, LINE, ROLLING, UPKEEP, LogCall, Verb
+from ops.core.verb import ASKING, LEFT, LINE, ROLLING, UPKEEP, LogCall, Verb
 
 if TYPE_CHECKING:
     from ops.core.history import HistoryAnswer, HistoryCall
     from ops.core.installation import Facts, FactsCall, InstallAnswer, InstallCall
     from ops.core.lease import Fence, LeaseAnswer, LeaseCall
     from ops.core.release import DeployAnswer, DeployCall
+    from ops.core.remote_command import ExecAnswer, ExecCall
     from ops.core.slot import Roster
 
 __all__ = [
-    "ASKING", "LINE", "PROTOCOL", "ROLLING", "SETUP_HINT", "UPKEEP", "Event", "LogCall", "ProcessReport",
+    "ASKING", "LEFT", "LINE", "PROTOCOL", "ROLLING", "SETUP_HINT", "UPKEEP", "Event", "LogCall", "ProcessReport",
     "ProcessSpec", "ProtocolError", "Request", "Response", "Verb", "decode_line", "encode_line",
 ]  # fmt: skip
 
@@ -38,7 +39,7 @@ SETUP_HINT = "install this version of the tool on the host: fab karafka.setup"
 CALLS = {
     "roster": "slot.Roster", "fence": "lease.Fence", "lease": "lease.LeaseCall", "history": "history.HistoryCall",
     "log": "verb.LogCall", "facts": "installation.FactsCall", "install": "installation.InstallCall",
-    "deploy": "release.DeployCall",
+    "deploy": "release.DeployCall", "exec": "remote_command.ExecCall",
 }  # fmt: skip
 """The fields of a request that most requests have nothing in, and the types of their values, below `ops.core`.
 
@@ -47,6 +48,7 @@ They are imported by the messages that carry one: each costs an agent's start so
 ANSWERS = {
     "lease": "lease.LeaseAnswer", "history": "history.HistoryAnswer", "facts": "installation.Facts",
     "installed": "installation.InstallAnswer", "deployed": "release.DeployAnswer",
+    "executed": "remote_command.ExecAnswer",
 }  # fmt: skip
 """The same of a response."""
 
@@ -70,7 +72,7 @@ class Request:
     shared : the application's shared folder on the host; needed for all below.
     roster : of the host; with it a status also tells what runs in slots that are not in it.
     fence : the lease it is asked under. The host notes its number; having seen a higher one it does nothing.
-    lease, history, log, facts, install, deploy : what these verbs ask.
+    lease, history, log, facts, install, deploy, exec : what these verbs ask.
     keeping : who keeps the processes.
     """
 
@@ -89,6 +91,7 @@ class Request:
     facts: FactsCall | None = None
     install: InstallCall | None = None
     deploy: DeployCall | None = None
+    exec: ExecCall | None = None
 
     def encode(self) -> str:
         """Give the request as one line of JSON."""
@@ -122,7 +125,7 @@ class Request:
         ProtocolError : it has not.
         """
         extras = any(getattr(self, name) is not None for name in CALLS if name != "log")
-        short = self.verb is Verb.DESCRIBE and len(self.processes) != 1
+        short = self.verb in (Verb.DESCRIBE, Verb.EXEC) and len(self.processes) != 1
         bare = str(self.verb) in CALLS and getattr(self, str(self.verb)) is None
         if short or bare or (extras and not self.shared):
             raise ProtocolError(f"the request does not fit: {self.verb} without what it needs", hint=SETUP_HINT)
@@ -193,6 +196,7 @@ class Response:
         `error` tells why.
     current : the release that `current` leads to; empty where nobody asked, or where it leads nowhere.
     addresses : of a status, this host's own; none where it cannot tell.
+    executed : how the command of an exec ended.
     resident : of a status, the host that the folder belongs to; empty where nobody asked, or has written it down.
     """
 
@@ -210,6 +214,7 @@ class Response:
     installed: InstallAnswer | None = None
     deployed: DeployAnswer | None = None
     resident: str = ""
+    executed: ExecAnswer | None = None
 
 
 def encode_line(message: Event | Response) -> str:

@@ -25,10 +25,13 @@ class Verb(StrEnum):
     DISABLE = "disable"
     DEPLOY = "deploy"  # what `Request.deploy` says
     MIGRATE = "migrate"  # to `Request.keeping`, from whoever keeps each process now
+    EXEC = "exec"  # the command of `Request.exec`, in the environment of one process
 
 
 ASKING = frozenset({Verb.STATUS, Verb.LOG, Verb.PROGRESS, Verb.DESCRIBE, Verb.FACTS})
 """The verbs that change nothing."""
+LEFT = ASKING | {Verb.EXEC}
+"""The verbs whose agents end what they do as soon as nobody listens: Ctrl-C leaves them at once."""
 ROLLING = frozenset({Verb.RESTART, Verb.MIGRATE})
 """The verbs that go batch after batch, and on each host process after process."""
 UPKEEP = frozenset({Verb.FACTS, Verb.INSTALL, Verb.UNINSTALL, Verb.ENABLE, Verb.DISABLE})

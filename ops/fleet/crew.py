@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 from ops.core.errors import OpsError, UnreachableError
 from ops.core.interrupts import handling
 
+_MOST_WAITING = 256  # messages that nobody has taken yet
+_LOOK_SECONDS = 1.0
+
 Result = TypeVar("Result")
 Message = TypeVar("Message")
 
@@ -69,6 +72,7 @@ class Crew(Generic[Message, Result]):
         self._margin_seconds = margin_seconds
         self._news: queue.SimpleQueue[Happened[Message] | Done[Result] | None] = queue.SimpleQueue()
         self._left = False
+        self._room = threading.BoundedSemaphore(_MOST_WAITING)
 
     def interrupts(self) -> AbstractContextManager[None]:
         """Take Ctrl-C, TERM and HUP as news from here on, those excepted that are ignored."""
@@ -97,6 +101,8 @@ class Crew(Generic[Message, Result]):
             else:
                 if isinstance(news, Done):
                     del working[news.host]
+                else:
+                    self._room.release()
                 yield news
             if self._left:
                 return
@@ -108,7 +114,7 @@ class Crew(Generic[Message, Result]):
     def _work(self, job: Job[Message, Result]) -> None:
         result, failure = None, None
         try:
-            result = job.work(lambda message: self._news.put(Happened(job.host, message)))
+            result = job.work(lambda message: self._tell(Happened(job.host, message)))
         except OpsError as error:
             failure = error
         except Exception as error:  # noqa: BLE001  a fault of ours on one host must not hide the others
@@ -116,3 +122,10 @@ class Crew(Generic[Message, Result]):
                 f"{type(error).__name__}: {error}", where=job.host, hint="this is a fault of karafka-ops: report it"
             )
         self._news.put(Done(job.host, result, failure))
+
+    def _tell(self, news: Happened[Message]) -> None:
+        """Put a message where it is taken from; waits where hosts tell more than is taken: memory has an end."""
+        while not self._room.acquire(timeout=_LOOK_SECONDS):
+            if self._left:
+                return
+        self._news.put(news)

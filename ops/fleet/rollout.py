@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ops.core.errors import OpsError, UnreachableError
-from ops.core.protocol import ASKING, Event, Response
+from ops.core.protocol import LEFT, Event, Response, Verb
 from ops.fleet.conversation import ask
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import HostAction, Plan
@@ -123,7 +123,7 @@ class _Run:
                     settle(host, _kind(error), response, error)
                 case Interrupted(hosts):
                     self.interrupted += 1
-                    if self.interrupted > 1 or self.plan.verb in ASKING:
+                    if self.interrupted > 1 or self.plan.verb in LEFT:
                         self.crew.leave()
                         for host in hosts:
                             settle(host, Kind.FAILED, None, self._left(host))
@@ -136,7 +136,8 @@ class _Run:
 
     def _left(self, host: str) -> OpsError:
         last = f"; last heard: {self._last[host]}" if host in self._last else ""
-        return OpsError(f"left while it worked{last}", where=host, hint="its agent finishes what it has begun")
+        hint = "its agent ends the command" if self.plan.verb is Verb.EXEC else "its agent finishes what it has begun"
+        return OpsError(f"left while it worked{last}", where=host, hint=hint)
 
 
 def _kind(error: OpsError | None) -> Kind:

@@ -62,6 +62,11 @@ def _carry_out(request: Request, emit: Emit, payload: Payload | None, permit: Pe
         assert request.deploy is not None
         assert payload is not None
         return Response((), deployed=deploy(request, request.deploy, emit, payload, permit))
+    if request.verb is Verb.EXEC:
+        from ops.node.executing import execute
+
+        assert request.exec is not None
+        return Response((), executed=execute(request.processes[0], request.exec, emit))
     manager = manager_of(request.keeping, emit, lines=request.lines, permit=permit)
     if request.verb is Verb.STATUS:
         return _look(request, manager)
@@ -115,6 +120,8 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
             envfile.read(Path(path), say)
     if request.deploy is not None:
         SECRETS.learn((request.deploy.env, request.deploy.source, request.deploy.build))
+    if request.exec is not None:
+        SECRETS.learn(request.exec.argv)
     SECRETS.spare((request.host, *(spec.name for spec in request.processes)))
 
 
@@ -193,6 +200,10 @@ def _admit(request: Request, emit: Emit) -> None:
 
 def permit_for(request: Request) -> Permit:
     """Give what tells whether something may still be begun for a request."""
+    if request.exec is not None:
+        from ops.node.executing import permit_for_time
+
+        return permit_for_time(request.exec)
     if request.fence is None:
         return unbound
     from ops.node.fence import permit_of

@@ -19,9 +19,18 @@ from ops.node.ending import exit_text
 
 _BLOCK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
+_PART_BYTES = 1 << 16  # of a line that is told in parts
 _KEPT_LINES = 20
 _LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 2.0  # after TERM
+
+
+class NotRunError(OpsError):
+    """A program that could not be begun."""
+
+
+class TimedOutError(OpsError):
+    """A program that had not ended in time, and was ended."""
 
 
 Run = Callable[..., "Ended"]
@@ -56,23 +65,27 @@ def run(
     env: Mapping[str, str] | None = None,
     output: int = subprocess.PIPE,
     program: int | None = None,
+    whole: bool = False,
     permit: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run a program to its end.
 
     Parameters
     ----------
-    tell : is told each line of its output.
+    tell : is told each line of its output; very long ones are cut.
     env : its whole environment.
     output : where its standard output goes instead.
     program : a descriptor of what is run instead of the file `argv[0]`. A script's interpreter reads it by that.
+    whole : tell what was read at once as one text of lines instead, and long lines in parts.
     permit : asked now and then; raises an OpsError where nobody wants it any more, which ends it.
 
     Raises
     ------
-    OpsError : it cannot be run, or had not ended in time; with its last lines. Nothing that it started is left.
+    NotRunError : it cannot be run.
+    TimedOutError : it had not ended in time; with its last lines. Nothing that it started is left.
     """
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
+    most = _PART_BYTES if whole else _LINE_BYTES
     offspring = Offspring()
     try:
         child = subprocess.Popen(
@@ -88,33 +101,35 @@ def run(
         )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise OpsError(f"{argv[0]} cannot be run: {why}", where=str(directory or "")) from error
+        raise NotRunError(f"{argv[0]} cannot be run: {why}", where=str(directory or "")) from error
     pipe = child.stdout or child.stderr
     assert pipe is not None
 
-    def take(line: str) -> None:
-        lines.append(line)
-        tell(line)
+    def take(found: list[str]) -> None:
+        lines.extend(logtail.cut(line) for line in found[-_KEPT_LINES:])
+        for text in ["\n".join(found)] if whole else map(logtail.cut, found):
+            tell(text)
 
     with pipe:
         try:
-            in_time = _listen(pipe.fileno(), child, take, Deadline(seconds), permit)
+            in_time = _listen(pipe.fileno(), child, take, Deadline(seconds), permit, most)
         finally:
             if child.poll() is None:
                 offspring.end(child.pid, _GRACE_SECONDS)
                 child.wait()
     if not in_time:
         tail = "".join(f"\n  | {line}" for line in lines)
-        raise OpsError(f"{Path(argv[0]).name} had not ended after {seconds:.1f} s{tail}")
+        raise TimedOutError(f"{Path(argv[0]).name} had not ended after {seconds:.1f} s{tail}")
     return Ended(child.returncode, tuple(lines))
 
 
 def _listen(
     descriptor: int,
     child: subprocess.Popen[bytes],
-    take: Callable[[str], None],
+    take: Callable[[list[str]], None],
     deadline: Deadline,
     permit: Callable[[], None],
+    most: int,
 ) -> bool:
     """Read until it has ended; what it left behind may hold the pipe open. False when the deadline passed first."""
     ended = pidfd_of(child.pid)
@@ -127,18 +142,20 @@ def _listen(
             if descriptor in ready:
                 data = os.read(descriptor, _BLOCK_BYTES)
                 *whole, rest = (rest + data).split(b"\n")
-                if rest and (not data or len(rest) > _LINE_BYTES):
+                if rest and (not data or len(rest) > most):
                     whole, rest = [*whole, rest], b""
-                for line in whole:
-                    take(logtail.cut(line.decode(errors="replace").rstrip("\r")))
+                if whole:
+                    take([line.decode(errors="replace").rstrip("\r") for line in whole])
                 if not data:
                     sources.remove(descriptor)
             elif ended in ready:
                 break
-            elif deadline.expired:
-                return False
+            if deadline.expired:  # also where lines come without end
+                if ended not in ready:
+                    return False
+                break
         if rest:
-            take(logtail.cut(rest.decode(errors="replace")))
+            take([rest.decode(errors="replace")])
         return True
     finally:
         child.poll()

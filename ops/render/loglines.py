@@ -13,7 +13,7 @@ _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright
 
 
 class LogLines:
-    """Writes lines: `host1 karafka-0 | what it wrote`.
+    """Writes lines: `host1 karafka-0 | what it wrote`; `host1 | ...` of what no process wrote.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class LogLines:
 
     def __init__(self, stream: TextIO, names: Sequence[tuple[str, str]]) -> None:
         self._stream = stream
-        self._width = max((len(f"{host} {process}") for host, process in names), default=0)
+        self._width = max((len(_prefix(host, process)) for host, process in names), default=0)
         self._colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
         self._console = None
         if is_terminal(stream):
@@ -30,7 +30,7 @@ class LogLines:
 
     def write(self, host: str, process: str, line: str) -> None:
         """Write one line at once."""
-        prefix = cell(f"{host} {process}").ljust(self._width) + " | "
+        prefix = cell(_prefix(host, process)).ljust(self._width) + " | "
         plain = shown(line).replace("\n", " ")  # tabs stay: an application's own columns
         if self._console is None:
             self._stream.write(f"{prefix}{plain}\n")
@@ -40,3 +40,7 @@ class LogLines:
 
         coloured = (prefix, self._colours.get((host, process), ""))
         self._console.print(Text.assemble(coloured, plain), soft_wrap=True)
+
+
+def _prefix(host: str, process: str) -> str:
+    return f"{host} {process}" if process else host

@@ -78,7 +78,7 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
             first = words.pop(0)
             words = words[1:] if first in WITH_VALUE else [] if first in OWN_FLAGS else words
         if words:
-            yield program, words
+            yield program, words[: words.index("--")] if "--" in words else words
 
 
 def test_the_readme_is_a_door_that_is_read_at_once() -> None:
@@ -142,8 +142,11 @@ def test_the_readme_shows_a_whole_fleet_of_foreign_consumers(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_that_is_shown_exists(page: Path) -> None:
+    own = set(re.findall(r"ns\.add_task\((\w+)\)", page.read_text(encoding="utf-8")))
     for program, words in commands(page):
         task = words[0]
+        if task in own:  # of an example above it
+            continue
         assert task in tasks(program).task_names or task in tasks(program).collections, f"{program} {task}"
         known = {flag for argument in tasks(program)[task].get_arguments() for flag in flags(argument.names)}
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, f"{program} {words}"

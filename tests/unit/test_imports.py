@@ -39,7 +39,8 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
     "paramiko": ("fleet/transport", "fleet/ssh"),
     "invoke": ("fleet/tasks", "shell/"),
 }
-ROOTS = ("tasks/", "sandbox/", "fleet/tasks", "__main__.py")  # composition roots may import anything
+# composition roots may import anything
+ROOTS = ("tasks/", "sandbox/", "fleet/tasks", "fleet/__init__.py", "__main__.py")
 
 
 def imports(path: Path) -> Iterator[str]:

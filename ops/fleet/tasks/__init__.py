@@ -1,8 +1,8 @@
 """`fab`: the fleet. A user's whole fabfile is `from ops.fleet.tasks import namespace as ns`.
 
 `ns.configure({...})` sets what the files do not. Beside tasks of their own, users take the collections `karafka`,
-`deploy` and `ci`, and call `add_stages(ns)`. `before` and `after` make hooks of a deploy:
-`@before("deploy:publishing")`.
+`deploy` and `ci`, and call `add_stages(ns)`; `from ops.fleet import on_hosts` gives such tasks the hosts. `before` and
+`after` make hooks of a deploy: `@before("deploy:publishing")`.
 
 A composition root: task bodies may import anything, the modules themselves Invoke alone, so that `fab --list` starts
 fast.
@@ -17,6 +17,7 @@ from ops.fleet.tasks import (
     changes,
     deploying,
     doctor,
+    executing,
     host_setup,
     installing,
     lag,
@@ -33,7 +34,7 @@ from ops.shell.door import exits_named
 before, after = exits_named(hooks.before), exits_named(hooks.after)
 
 karafka = Collection("karafka")
-for _module in (looks, logs, lag, changes, rollouts, settings, host_setup, installing, migrating, doctor):
+for _module in (looks, logs, executing, lag, changes, rollouts, settings, host_setup, installing, migrating, doctor):
     for _name, _task in Collection.from_module(_module).tasks.items():
         karafka.add_task(_task, _name)
 

@@ -12,6 +12,7 @@ from invoke.context import Context
 from ops.core.errors import OpsError, SettingsError
 from ops.shell import early
 from ops.shell.door import as_exit, command
+from ops.shell.remainder import take_remainder
 
 CHOSEN = "chosen_stage"  # where the configuration keeps the name that a stage's task has set
 
@@ -36,6 +37,7 @@ def _add(namespace: Collection) -> None:
         early.check_environment(os.environ)
         early.refuse_questions()
         early.forgive_ssh_config()
+        take_remainder()
         section = early.checked_section("fabric", sys.argv[1:], Path.cwd(), {CHOSEN: ""})
     else:
         section = early.section([], Path.cwd())

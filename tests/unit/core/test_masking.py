@@ -172,6 +172,16 @@ def test_a_key_that_is_none_of_a_lock_is_no_secret_within_a_command() -> None:
     assert secrets.hide("customers orders r3al-secret") == f"customers orders {MASK}"
 
 
+def test_a_secret_behind_an_option_of_an_argv_is_hidden() -> None:
+    # Given words as a program gets them: options with a value, without one, and one that names a field
+    secrets = Secrets()
+    secrets.learn(
+        ("run", "--password", "walnut-harbour", "--token", "--verbose", "-p", "plain-word", "--key-field", "orders")
+    )
+    # Then what stands behind a secret's name is one, and nothing else
+    assert secrets.hide("walnut-harbour --verbose plain-word orders") == f"{MASK} --verbose plain-word orders"
+
+
 def test_json_stays_json_whatever_the_secrets_are(known: Secrets) -> None:
     # Given secrets that look like numbers, and like JSON
     known.learn({"PIN_PASS": "1234567", "J_SECRET": '": "', "K_SECRET": "offset-of-it"})

