@@ -96,7 +96,9 @@ def _init(directory: Path, application: str | None) -> int:
     if new:
         for word, path in carry(directory, renew=False, pipelines=()):
             print(f"{word:<7} {path}")
-    print("next: set the hosts in fabric.yaml, then `inv flow`, `fab karafka.setup` and what pack.sh says")
+    print(
+        "next: set hosts and brokers in fabric.yaml, then `inv topics.plan`, `fab karafka.setup` and what pack.sh says"
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -17,6 +18,44 @@ from ops.core.deadline import Deadline
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0  # topics that were made a moment ago may not be known to every broker yet
+
+
+@dataclass(frozen=True)
+class TopicNeed:
+    """A topic that an app reads or sends to, by the cluster's name.
+
+    Attributes
+    ----------
+    why : which of the app's classes names it, in words.
+    partitions : that it must have; None for no matter.
+    made_at_start : the app makes it where it is missing.
+    """
+
+    name: str
+    why: str
+    partitions: int | None = None
+    made_at_start: bool = False
+
+
+def needs_of(routes: Iterable[Route]) -> tuple[TopicNeed, ...]:
+    """Return the topics that routes read or send to, with those of jobs and dead letters; each once."""
+    found: dict[str, TopicNeed] = {}
+    for route in routes:
+        sender = f"sent to by {route.responder.__name__ if route.responder else route.controller.__name__}"
+        jobs = route.jobs
+        named = [
+            TopicNeed(
+                route.source, f"read by {route.controller.__name__}", route.partitions, route.partitions is not None
+            ),
+            *(TopicNeed(name, sender) for name in route.responses),
+            *([TopicNeed(route.mapper.outgoing(jobs.topic), "jobs", jobs.partitions, True)] if jobs else []),
+            TopicNeed(route.dead_letter_topic, "dead letters", made_at_start=True),
+        ]
+        for one in named:
+            known = found.get(one.name, one)
+            count = max((each.partitions for each in (known, one) if each.partitions is not None), default=None)
+            found[one.name] = replace(known, partitions=count, made_at_start=known.made_at_start or one.made_at_start)
+    return tuple(found.values())
 
 
 def ensure_topics(
@@ -34,17 +73,9 @@ def ensure_topics(
     ------
     MissingTopicError : it names the topics, and where the app names them; or a topic has too few partitions.
     """
-    needed: dict[str, str] = {}
-    own: dict[str, int] = {}
-    for route in routes:
-        if route.jobs is not None:
-            own[route.mapper.outgoing(route.jobs.topic)] = route.jobs.partitions
-        if route.partitions is not None:
-            own[route.source] = route.partitions
-        needed.setdefault(route.source, f"read by {route.controller.__name__}")
-        for name in route.responses:
-            needed.setdefault(name, f"sent to by {route.responder.__name__ if route.responder else ''}")
-        own.setdefault(route.dead_letter_topic, -1)
+    every = needs_of(routes)
+    needed = {one.name: one.why for one in every if not one.made_at_start}
+    own = {one.name: one.partitions or -1 for one in every if one.made_at_start}
     there: dict[str, int] = {}
 
     def look() -> bool:
@@ -52,7 +83,7 @@ def ensure_topics(
         return not missing()
 
     def missing() -> list[str]:
-        return sorted(set(needed) - set(own) - set(there))
+        return sorted(set(needed) - set(there))
 
     if not look():
         log.warning("waiting for topics: %s", ", ".join(missing()))
@@ -61,7 +92,7 @@ def ensure_topics(
         raise MissingTopicError(
             "; ".join(f"topic {name!r} ({needed[name]}) does not exist" for name in missing()),
             where=",".join(options["bootstrap_servers"]),
-            hint="create it, or correct the route",
+            hint="inv topics.apply makes it; or correct the route",
         )
     for name, count in own.items():
         if name in there and there[name] < count:
@@ -88,5 +119,5 @@ def _create(admin: Any, name: str, partitions: int) -> None:
         return
     except KafkaError as error:
         raise MissingTopicError(
-            f"topic {name!r} does not exist and cannot be created: {error}", hint="create it"
+            f"topic {name!r} does not exist and cannot be created: {error}", hint="inv topics.apply, by who may"
         ) from error

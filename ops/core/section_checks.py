@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ops.core import linked, section_texts, tool
+from ops.core import linked, section_texts, section_topics, tool
 from ops.core.broker_address import trouble
 from ops.core.release import HOOK_FILE
 from ops.core.settings import Settings
@@ -58,6 +58,7 @@ def troubles(settings: Settings) -> Iterator[tuple[str, str]]:
     for broker in settings.kafka.brokers:
         if unfit := trouble(broker):
             yield "kafka.brokers", unfit
+    yield from section_topics.troubles(settings.kafka.topics)
     supervisor = settings.supervisor
     folders = {"supervisor.socket": supervisor.socket}
     for key in ("conf", "conf_d", "credentials"):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ops.core.release import BRANCH
+from ops.core.section_topics import Topics
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
@@ -25,11 +26,13 @@ class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     brokers : as host:port, passed on to the processes as KARAFKA_BROKERS.
     groups : that each process is a member of, for commands which don't tell it themselves.
     observe_from : who asks the cluster: a `host` of the fleet, or the `operator`'s own machine.
+    topics : what `inv topics.plan` and `apply` want of topics.
     """
 
     brokers: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     observe_from: Literal["host", "operator"] = "host"
+    topics: Topics = Topics()
 
 
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

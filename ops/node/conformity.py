@@ -46,7 +46,7 @@ def verify(spec: ProcessSpec, call: DeployCall, release: Path, run: Run) -> tupl
     missing = [line for line in said if _MISSING.match(line)]
     if missing:
         what = f"release {release.name} does not fit the cluster: {'; '.join(missing)}"
-        raise MissingTopicsError(what, hint="make the topics, then deploy again")
+        raise MissingTopicsError(what, hint="inv topics.apply makes them; then deploy again")
     fewer = tuple(line for line in said if _FEWER.match(line))
     if not fewer:
         ended.require(f"flow --check of release {release.name}")

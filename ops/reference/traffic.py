@@ -144,6 +144,6 @@ def open_producer(brokers: Brokers, client_id: str, topic: str, **options: Any) 
     if not known:
         producer.close(timeout=1)
         raise UsageError(
-            f"there is no topic {topic!r}", where=str(brokers), hint="inv flow --check lists what is missing"
+            f"there is no topic {topic!r}", where=str(brokers), hint="inv topics.apply makes what is missing"
         )
     return producer

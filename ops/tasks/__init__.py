@@ -18,6 +18,7 @@ import ops.tasks.lag as lag
 import ops.tasks.letters as letters
 import ops.tasks.rendering as rendering
 import ops.tasks.sandbox as sandbox
+import ops.tasks.topics as topics
 from ops.core.errors import OpsError
 from ops.shell import early
 from ops.shell.door import as_exit
@@ -35,5 +36,6 @@ for _module in (host, app, lag, letters):
 namespace.add_collection(Collection.from_module(sandbox), name="sandbox")
 namespace.add_collection(Collection.from_module(rendering), name="templates")
 namespace.add_collection(Collection.from_module(jobs), name="jobs")
+namespace.add_collection(Collection.from_module(topics), name="topics")
 
 __all__ = ["namespace"]

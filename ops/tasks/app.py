@@ -174,6 +174,8 @@ def _check(context: Context, apps: list[App], steps: tuple[Step, ...]) -> int:
     problems = check(steps, counts, group_processes(context, [group for app in apps for group in app.groups]))
     for problem in problems:
         print(problem)
+    if any("does not exist" in one for one in problems):
+        print("inv topics.apply makes what is missing", file=sys.stderr)
     if not problems:
         print(f"{len(names)} topics are there, with partitions enough")
     return 1 if problems else 0

@@ -67,7 +67,9 @@ def _require(producer: Any, topic: str) -> None:
         found = None
     if not found:
         raise OpsError(
-            f"the cluster does not have this topic after {_TOPIC_SECONDS:g} s", where=topic, hint="create it first"
+            f"the cluster does not have this topic after {_TOPIC_SECONDS:g} s",
+            where=topic,
+            hint="inv topics.apply makes those of an app and of the settings",
         )
 
 

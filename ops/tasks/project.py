@@ -163,6 +163,17 @@ def _host_file(deploy_to: str) -> Path | None:
     return None
 
 
+def settings_here(context: Context) -> Settings | None:
+    """Return the settings of the stage that this host belongs to, else of the default one; None where there are none.
+
+    Raises
+    ------
+    SettingsError : they are wrong.
+    """
+    raw = section(context)
+    return None if raw is None else _stage_here(raw)
+
+
 def _stage_here(raw: Mapping[str, Any]) -> Settings:
     """Load the settings of the stage that this host belongs to; where it is not set up, of the default one."""
     from ops.core.section import load
@@ -234,10 +245,9 @@ def _chosen(found: Place, names: str) -> Place:
 
 def group_processes(context: Context, groups: Iterable[str]) -> dict[str, int]:
     """Count the processes of the whole stage that run each consumer group; none without a fabric.yaml."""
-    raw = section(context)
-    if raw is None:
+    settings = settings_here(context)
+    if settings is None:
         return {}
-    settings = _stage_here(raw)
     counts = dict.fromkeys(groups, 0)
     for host in settings.hosts:
         for role in settings.roles_of(host):

@@ -34,6 +34,7 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
         "core/section_checks.py",
         "core/section_errors.py",
         "core/section_hints.py",
+        "core/section_topics.py",
     ),
     "fabric": ("fleet/transport", "fleet/ssh", "fleet/tasks"),
     "paramiko": ("fleet/transport", "fleet/ssh"),
@@ -89,6 +90,7 @@ def test_the_agent_never_imports_the_settings() -> None:
                 "ops.core.section_errors",
                 "ops.core.section_checks",
                 "ops.core.section_hints",
+                "ops.core.section_topics",
             } & set(imports(path)), path
 
 

@@ -17,6 +17,7 @@ from ops.core.lease import LeaseAction, LeaseCall
 from ops.core.process import ProcessSpec
 from ops.core.protocol import LogCall, Request, Verb
 from ops.core.release import DeployAction, DeployCall
+from ops.core.remote_command import ExecCall
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.node.agent import carry_out
 from ops.node.payload import Payload
@@ -55,6 +56,7 @@ def test_a_host_that_can_open_nothing_more_answers_nevertheless(verb: Verb, load
         log=LogCall(2),
         facts=FactsCall(str(tmp_path)),
         deploy=DeployCall(DeployAction.LIST, str(tmp_path)),
+        exec=ExecCall(("true",), 5.0),
     )
     if loaded:  # the agent's own modules are there, so that the verb itself comes upon it
         carry_out(request, lambda _: None, Payload(0))
