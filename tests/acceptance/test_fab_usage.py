@@ -170,6 +170,50 @@ def test_a_fabfile_may_have_a_collection_of_its_own(project: Path) -> None:
     done = fab(project, "hello", "staging", "karafka.status", "--dry-run")
     assert done.stdout.startswith("hello\n")
     assert "stage staging" in done.stdout
+    # And so they do where nobody has added them, below a name of its own, and where only the tasks are imported
+    for text, status in (
+        ("from invoke import Collection\nfrom ops.fleet.tasks import karafka\nns = Collection(karafka)\n", "karafka"),
+        (
+            "from invoke import Collection\nimport ops.fleet.tasks as ours\n"
+            "ns = Collection()\nns.add_collection(ours.namespace, name='ops')\n",
+            "ops.karafka",
+        ),
+    ):
+        (project / "fabfile.py").write_text(text)
+        assert "stage staging" in fab(project, "staging", f"{status}.status", "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("from ops.fleet.tasks import namespace as ns\n", ["my-own"], "ns.add_task(my_own)"),
+        ("from ops.fleet.tasks import namespace as ns\n", ["my_own"], "ns.add_task(my_own)"),
+        ("from ops.fleet.tasks import karafka\n", ["karafka.status"], "namespace as ns` has all of ours"),
+        (
+            "from invoke import Collection\nfrom ops.fleet.tasks import karafka\nns = Collection(karafka)\n",
+            ["ci.init", "github"],
+            "ns.add_collection(ci)",
+        ),
+    ],
+)
+def test_a_task_that_the_namespace_lacks_is_refused_with_the_line_that_adds_it(
+    project: Path, text: str, words: list[str], said: str
+) -> None:
+    # Given a fabfile whose namespace has not all that it defines or imports
+    (project / "fabfile.py").write_text(f"from invoke import task\n{text}@task\ndef my_own(c):\n    pass\n")
+    # Then Fabric's words are followed by what to write
+    refused = fab(project, *words, code=1)
+    assert f"No idea what '{words[0]}' is!" in refused.stderr
+    assert said in refused.stderr
+
+
+def test_a_task_of_the_fabfile_that_is_named_like_a_stage_is_refused(project: Path) -> None:
+    # Given one, which would have taken the stage's place in silence
+    (project / "fabfile.py").write_text(
+        FABFILE + "from invoke import task\n@task\ndef staging(c):\n    pass\nns.add_task(staging)\n"
+    )
+    # Then that is said before anything is done
+    assert "a stage can't be named like a task: 'staging'" in fab(project, "karafka.status", "--dry-run", code=2).stderr
 
 
 def test_fabrics_h_with_one_host_is_the_same_as_our_hosts(project: Path) -> None:

@@ -1,8 +1,8 @@
 """`fab`: the fleet. A user's whole fabfile is `from ops.fleet.tasks import namespace as ns`.
 
 `ns.configure({...})` sets what the files do not. Beside tasks of their own, users take the collections `karafka`,
-`deploy` and `ci`, and call `add_stages(ns)`; `from ops.fleet import on_hosts` gives such tasks the hosts. `before` and
-`after` make hooks of a deploy: `@before("deploy:publishing")`.
+`deploy` and `ci`, and the stages come by themselves; `from ops.fleet import on_hosts` gives such tasks the hosts.
+`before` and `after` make hooks of a deploy: `@before("deploy:publishing")`.
 
 A composition root: task bodies may import anything, the modules themselves Invoke alone, so that `fab --list` starts
 fast.

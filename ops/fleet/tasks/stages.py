@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
+from invoke.tasks import Task
 
 from ops.core.errors import OpsError, SettingsError
+from ops.fleet.tasks.own_namespace import complete_before_parsing
 from ops.shell import early
 from ops.shell.door import as_exit, command
 from ops.shell.remainder import take_remainder
@@ -42,15 +45,18 @@ def _add(namespace: Collection) -> None:
     else:
         section = early.section([], Path.cwd())
     stages = section.get("stages") if section is not None else None
+    made = {}
     for name, own in stages.items() if isinstance(stages, dict) else ():
         hosts = own.get("hosts") if isinstance(own, dict) else None
         count = len(hosts) if isinstance(hosts, list) else 0
-        _add_stage(
+        made[str(name)] = _add_stage(
             namespace, str(name), f"Stage {name} ({count} host{'' if count == 1 else 's'}) for the tasks after it."
         )
+    if early.at_work("fabric"):
+        complete_before_parsing(made)
 
 
-def _add_stage(namespace: Collection, name: str, text: str) -> None:
+def _add_stage(namespace: Collection, name: str, text: str) -> Task[Any]:
     def choose(context: Context) -> None:
         context.config[CHOSEN] = name
 
@@ -59,4 +65,6 @@ def _add_stage(namespace: Collection, name: str, text: str) -> None:
     if name in taken or not name or name.startswith("-") or "." in name:
         what = "a stage can't be named like a task" if name in taken else "no name that a task can have"
         raise SettingsError(f"{what}: {name!r}", where=f"karafka.stages.{name}", hint="rename the stage")
-    namespace.add_task(command()(choose), name)
+    stage = command()(choose)
+    namespace.add_task(stage, name)
+    return stage

@@ -1,0 +1,86 @@
+"""A fabfile's own namespace: it gets the stages, too, and what it lacks is said with the line that adds it.
+
+Invoke takes `ns` or `namespace` of a fabfile where there is one, and nothing else of it; else all of its tasks and
+collections, and no stage.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from invoke.exceptions import ParseError
+from invoke.tasks import Task
+
+from ops.core.errors import OpsError, SettingsError
+from ops.shell.door import as_exit
+
+_bodies: set[Callable[..., Any]] = set()  # of all stages' tasks: a fabfile may have added them itself
+_UNKNOWN = re.compile(r"No idea what '(.+)' is!")
+
+
+def complete_before_parsing(stages: Mapping[str, Task[Any]]) -> None:
+    """Add stages to whatever namespace the fabfile has in the end, right before Fabric looks for tasks.
+
+    Parameters
+    ----------
+    stages : the task of each.
+    """
+    _bodies.update(one.body for one in stages.values())
+    program = vars(sys.modules["fabric.main"])["program"]
+    if "parse_tasks" in vars(program):
+        return
+    parse: Callable[[], None] = program.parse_tasks
+
+    def completed() -> None:
+        try:
+            _add(program.collection, stages)
+        except OpsError as error:
+            raise as_exit(error) from None
+        try:
+            parse()
+        except ParseError as error:
+            hint = _hint(str(error), program)
+            raise ParseError(f"{error}\n  {hint}", error.context) if hint else error from None
+
+    program.parse_tasks = completed
+
+
+def _add(collection: Any, stages: Mapping[str, Task[Any]]) -> None:
+    """Add those that are missing.
+
+    Raises
+    ------
+    SettingsError : a task or collection of the fabfile's own has the name of one.
+    """
+    for name, stage in stages.items():
+        own = collection.tasks.get(name) or collection.collections.get(name)
+        if own is None:
+            collection.tasks[name] = stage
+        elif getattr(own, "body", None) not in _bodies:
+            raise SettingsError(
+                f"a stage can't be named like a task: {name!r}",
+                where=f"karafka.stages.{name}",
+                hint="rename the stage, or the task in the fabfile",
+            )
+
+
+def _hint(text: str, program: Any) -> str:
+    """Say how a name that Fabric does not know gets into the namespace; empty where nobody can tell."""
+    match = _UNKNOWN.search(text)
+    if match is None:
+        return ""
+    name = match[1]
+    fabfile = vars(sys.modules.get(program.args.collection.value or program.config.tasks.collection_name) or object)
+    own = fabfile.get(name.replace("-", "_"))
+    if isinstance(own, Task):
+        return f"the fabfile has it beside its namespace: ns.add_task({name.replace('-', '_')})"
+    from ops.fleet.tasks import namespace
+
+    collection = name.partition(".")[0]
+    if collection in namespace.collections and name in namespace.task_names:
+        own_one = f"to one of your own: from ops.fleet.tasks import {collection}; ns.add_collection({collection})"
+        return f"`from ops.fleet.tasks import namespace as ns` has all of ours; {own_one}"
+    return ""
