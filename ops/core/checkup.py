@@ -22,6 +22,10 @@ OPEN_FILES, FULL_PERCENT = 1024, 80
 """The least that a process may be allowed to have open (what login shells give), and how much of it may be used."""
 
 
+WRITES = "writes"
+_PRIVATE = ("/tmp", "/var/tmp")  # a unit has its own
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is not as it should be.
@@ -47,6 +51,7 @@ class Subject:
     ----------
     tool : the operator's version of the tool.
     python : the interpreter that the settings name for it; empty for none.
+    writable : the folders that a unit lets processes write to; None where nothing keeps them from others.
     asked, answered : by the operator's clock, seconds since 1970.
     """
 
@@ -58,6 +63,7 @@ class Subject:
     asked: float
     answered: float
     python: str = ""
+    writable: tuple[str, ...] | None = None
 
 
 def examine(subject: Subject) -> tuple[Finding, ...]:
@@ -69,6 +75,10 @@ def examine(subject: Subject) -> tuple[Finding, ...]:
         *_drift(subject),
         *_boot(subject),
         *_keepers(subject),
+        *(
+            (WRITES, text, f"{name} in linked_dirs, or ReadWritePaths= in a drop-in")
+            for name, text in _writers(subject)
+        ),
         *_room(subject),
         *_clock(subject),
     ):
@@ -139,6 +149,23 @@ def _keepers(subject: Subject) -> Iterator[Row]:
         how = "as plain processes" if other == keeping.PIDFILE else f"by {other}"
         mend = f"fab karafka.migrate {kind}" if kind != keeping.PIDFILE else f"manager: {other}"
         yield "keeper", f"{', '.join(names)} run {how}, the settings say {kind}", mend
+
+
+def _writers(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield, for each process, the folder of what it writes where a unit would not let it, and that in words."""
+    if subject.writable is None:
+        return
+    allowed = tuple(f"{one}/" for one in (*subject.writable, *_PRIVATE))
+    for name, paths in subject.facts.written.items():
+        other = [path for path in paths if not path.startswith(allowed)]
+        if other and subject.facts.keepers.get(name) != keeping.SYSTEMD:  # a unit's has a drop-in for them
+            rest = f" and {len(other) - 1} more" if other[1:] else ""
+            yield other[0].rpartition("/")[0], f"{name} writes {other[0]}{rest}, which its unit would not let it"
+
+
+def unfit_writers(subject: Subject) -> tuple[str, ...]:
+    """Return what is said of processes that write where a unit would not let them."""
+    return tuple(text for _, text in _writers(subject))
 
 
 def _room(subject: Subject) -> Iterator[Row]:

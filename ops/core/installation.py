@@ -100,6 +100,7 @@ class Facts:
     wall : the host's clock, seconds since 1970.
     logs : process -> size of its log in bytes.
     open_files : of each living process.
+    written : of each living process the files that it has open for writing, where it has any.
     interpreter : the tool's, where root keeps it apart from the application; empty for where the settings have it.
     """
 
@@ -125,6 +126,7 @@ class Facts:
     logs: dict[str, int] = field(default_factory=dict)
     open_files: dict[str, OpenFiles] = field(default_factory=dict)
     interpreter: str = ""
+    written: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

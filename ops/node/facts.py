@@ -29,6 +29,7 @@ from ops.node import logtail, manifest
 from ops.node.command import asking, run
 from ops.node.keeper import keeper_of
 from ops.node.location import located
+from ops.node.writing import written_files
 
 _ASK_SECONDS = 4.0  # each question: all of them together have to be answered in time
 _TEXT_BYTES = 1 << 20
@@ -78,6 +79,7 @@ def gather(request: Request, call: FactsCall, reports: Sequence[ProcessReport]) 
         space=_space(Path(request.shared)),
         logs={spec.name: logtail.size(Path(located(spec).files.log)) for spec in request.processes},
         open_files={one.name: files for one in reports if one.pid and (files := _open_files(one.pid))},
+        written={one.name: named for one in reports if one.pid and (named := written_files(one.pid, request.shared))},
     )
 
 

@@ -78,7 +78,7 @@ def _unit(settings: Settings, kept: Keeping, root: PurePosixPath, python: str) -
         "shared": str(shared),
         "own_env_file": systemd.env_file(kept, _plain(str(shared)), "%i"),
         "secrets": quoted(str(shared / settings.env_file)).replace("$", "$$"),
-        "writable": " ".join(f"-{one}" for one in map(quoted, _writable(settings, shared))),
+        "writable": " ".join(f"-{one}" for one in map(quoted, writable_folders(settings, shared))),
         "below_home": any(root.is_relative_to(one) for one in _HOMES),
         "notify": notify,
         "watchdog_seconds": _seconds(watchdog) if watchdog else "",
@@ -95,8 +95,8 @@ def _unit(settings: Settings, kept: Keeping, root: PurePosixPath, python: str) -
     }
 
 
-def _writable(settings: Settings, shared: PurePosixPath) -> list[str]:
-    """Give the folders that a process writes to: nothing that it is started from or by.
+def writable_folders(settings: Settings, shared: PurePosixPath) -> list[str]:
+    """Return the folders that a process writes to: nothing that it is started from or by.
 
     Raises
     ------

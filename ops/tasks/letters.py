@@ -50,7 +50,7 @@ def dead(
         raise UsageError("one or the other", where="--replay, --discard")
     if discard is True:
         raise UsageError("which ones? name them, or say all", where="--discard")
-    know_brokers(context)
+    know_brokers(context, takes_part=bool(replay or discard))
     chosen = load_app(app or app_name(context))
     brokers = Brokers.from_environment(os.environ)
     topics = dict.fromkeys(route.dead_letter_topic for route in chosen.routes)

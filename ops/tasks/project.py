@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ops.core.settings import Settings
 
 DEVELOPMENT = "development"
+_BROKERS = "KARAFKA_BROKERS"
 HOST_FILE = "shared/karafka-ops-host.json"
 DEFAULT_APP = "ops.reference.sources:app"
 
@@ -82,10 +83,15 @@ def know_brokers(context: Context, *, takes_part: bool = False) -> None:
     os.environ["KARAFKA_BROKERS"] = ",".join(map(str, brokers))
 
 
-def refuse_the_fleets(brokers: Iterable[str]) -> None:
+def refuse_the_fleets(brokers: Iterable[str], where: str = "karafka.kafka.brokers", hint: str = "") -> None:
     """Refuse brokers that are not this machine's own.
 
     A consumer that is started on a laptop would join the groups of the fleet, and take partitions from it.
+
+    Parameters
+    ----------
+    where : who names them.
+    hint : what to do; empty for KARAFKA_BROKERS.
 
     Raises
     ------
@@ -95,8 +101,9 @@ def refuse_the_fleets(brokers: Iterable[str]) -> None:
     if away:
         raise UsageError(
             f"this machine is none that fab karafka.setup has set up, and would take part in the cluster at {away[0]}",
-            where="karafka.kafka.brokers",
-            hint=f"name the cluster that is meant: KARAFKA_BROKERS=localhost:9092, or KARAFKA_BROKERS={away[0]}",
+            where=where,
+            hint=hint
+            or f"name the cluster that is meant: KARAFKA_BROKERS=localhost:9092, or KARAFKA_BROKERS={away[0]}",
         )
 
 
@@ -148,11 +155,33 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
     if known is None and takes_part and not os.environ.get("KARAFKA_BROKERS"):
         refuse_the_fleets(settings.kafka.brokers)
     found = _development(settings) if known is None else _deployed(raw, known)
+    if known is None and takes_part:
+        _refuse_brokers_of_the_environment(found)
     if known is not None:
         from ops.core.privileges import work_as_owner
 
         work_as_owner(str(Path(found.shared).parent), {str(Path(one.files.pidfile).parent) for one in found.all_specs})
     return found if names is None else _chosen(found, names)
+
+
+def _refuse_brokers_of_the_environment(found: Place) -> None:
+    """Refuse brokers of another machine that processes would get from their environment, though the shell names none.
+
+    Raises
+    ------
+    UsageError : one would.
+    EnvFileError : the env file is in the way.
+    """
+    from ops.core import envfile
+
+    for spec in found.specs:
+        secrets = envfile.read(Path(spec.env_file)) if spec.env_file else {}
+        in_file = _BROKERS in secrets
+        brokers = secrets.get(_BROKERS) or spec.env.get(_BROKERS) or ""
+        if brokers != os.environ.get(_BROKERS):
+            where = f"{spec.env_file}: {_BROKERS}" if in_file else f"karafka.env.{_BROKERS}"
+            hint = "it wins over the shell's: take it out of that file on this machine" if in_file else ""
+            refuse_the_fleets((one.strip() for one in brokers.split(",") if one.strip()), where, hint)
 
 
 def _host_file(deploy_to: str) -> Path | None:

@@ -202,3 +202,52 @@ def test_a_stop_whose_outcome_nobody_can_tell_exits_4(tmp_path: Path) -> None:
         assert inv(tmp_path, "status").returncode == 0
     finally:
         assert inv(tmp_path, "stop").returncode == 0
+
+
+LAPTOP = """
+karafka:
+  application: billing
+  deploy_to: /nowhere/billing
+  command: sleep 60
+  readiness: alive
+{more}
+  stages: {{production: {{hosts: [{{host: web1}}]}}}}
+"""
+AWAY = "kafka1.example.com:9092"
+TAKING_PART = (
+    ["start"], ["restart"], ["server", "--app", "a:b"], ["worker", "--app", "a:b"], ["produce", "topic"],
+    ["dead", "--app", "a:b", "--replay"], ["dead", "--app", "a:b", "--discard", "all"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", TAKING_PART, ids=" ".join)
+def test_a_machine_that_is_none_of_the_fleet_takes_no_part_in_its_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    # Given a laptop with a project whose settings name the fleet's brokers
+    monkeypatch.delenv("KARAFKA_BROKERS", raising=False)
+    (tmp_path / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    (tmp_path / "fabric.yaml").write_text(LAPTOP.format(more=f"  kafka: {{brokers: ['{AWAY}']}}"))
+    # Then what would read, write or commit there is refused
+    refused = in_process.inv(tmp_path, *words, code=2)
+    assert f"would take part in the cluster at {AWAY}" in refused.stderr
+    assert "KARAFKA_BROKERS=" in refused.stderr
+
+
+def test_brokers_of_the_fleet_are_refused_whoever_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a laptop, and brokers in the processes' environment, or in the file of their secrets
+    monkeypatch.delenv("KARAFKA_BROKERS", raising=False)
+    (tmp_path / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    (tmp_path / "fabric.yaml").write_text(LAPTOP.format(more=f"  env: {{KARAFKA_BROKERS: '{AWAY}'}}"))
+    assert "karafka.env.KARAFKA_BROKERS: this machine is none" in in_process.inv(tmp_path, "start", code=2).stderr
+    (tmp_path / "fabric.yaml").write_text(LAPTOP.format(more=""))
+    (tmp_path / "karafka.env").write_text(f"KARAFKA_BROKERS={AWAY}\n")
+    (tmp_path / "karafka.env").chmod(0o600)
+    assert "karafka.env: KARAFKA_BROKERS: this machine is none" in in_process.inv(tmp_path, "start", code=2).stderr
+    # Then those of the file, which win over the shell's, are refused with that, too
+    monkeypatch.setenv("KARAFKA_BROKERS", "localhost:9092")
+    assert "take it out of that file" in in_process.inv(tmp_path, "start", code=2).stderr
+    # And brokers that the shell names are meant
+    monkeypatch.setenv("KARAFKA_BROKERS", AWAY)
+    in_process.inv(tmp_path, "start")
+    in_process.inv(tmp_path, "stop")

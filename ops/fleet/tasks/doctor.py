@@ -54,6 +54,7 @@ def _of_hosts(settings: Settings, states: Sequence[HostState], asked: float) -> 
     from ops.core.checkup import Finding, Subject, examine
     from ops.fleet.plan import keeping_of
     from ops.fleet.report import Kind
+    from ops.fleet.tasks.hosting import unit_writes
 
     found: list[Finding] = []
     for one in states:
@@ -61,7 +62,10 @@ def _of_hosts(settings: Settings, states: Sequence[HostState], asked: float) -> 
         if one.facts is not None:
             kept = keeping_of(settings)
             named = one.place.host.python or settings.python or ""
-            found += examine(Subject(host, kept, one.facts, one.changes, __version__, asked, one.answered, named))
+            writable = unit_writes(settings, one.place.host)
+            found += examine(
+                Subject(host, kept, one.facts, one.changes, __version__, asked, one.answered, named, writable)
+            )
         elif one.outcome.kind is not Kind.UNREACHABLE:
             trouble = one.outcome.trouble.splitlines()[0].removeprefix(f"{host}: ")
             found.append(Finding(host, "agent", trouble, f"fab karafka.setup --hosts {host}"))

@@ -124,6 +124,24 @@ def look(
     return tuple(states)
 
 
+def unit_writes(settings: Settings, host: Host) -> tuple[str, ...] | None:
+    """Return the folders that units let the processes of a host write to; None where none keeps them from others.
+
+    Raises
+    ------
+    SettingsError : a setting has a folder among them that must not be one.
+    """
+    from pathlib import PurePosixPath
+
+    from ops.core.keeping import SYSTEMD
+    from ops.fleet.plan import shared_folder
+    from ops.render.units import writable_folders
+
+    if settings.manager != SYSTEMD or settings.systemd.scope != "system":
+        return None
+    return tuple(writable_folders(settings, PurePosixPath(shared_folder(settings, host))))
+
+
 class _Clock:
     """Says what keeps hosts from answering, and notes when they did."""
 

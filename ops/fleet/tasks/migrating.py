@@ -68,6 +68,8 @@ def migrate(
         hold(context, settings, transport, f"migrate to {manager}", lock_wait, progress.say) as lease,
     ):
         states = look(settings, places, transport)
+        for text in _unfit_writers(settings, states):
+            progress.trouble(text)
         installed = apply(settings, states, transport, lease)
         code = exit_code(states) or int(installed.exit_code)
         if code:
@@ -86,6 +88,26 @@ def migrate(
         print_evidence(evidence)
     _conclude(written, settings, report, progress)
     return int(report.exit_code)
+
+
+def _unfit_writers(settings: Settings, states: Sequence[HostState]) -> list[str]:
+    """Say which processes write where the units that they are about to get would not let them."""
+    from ops.core.checkup import Subject, unfit_writers
+    from ops.fleet.plan import keeping_of
+    from ops.fleet.tasks.hosting import unit_writes
+
+    hint = "linked_dirs, or ReadWritePaths= in a drop-in, let it"
+    return [
+        f"{one.outcome.host}: {text}\n  {hint}"
+        for one in states
+        if one.facts is not None
+        for text in unfit_writers(
+            Subject(
+                one.outcome.host, keeping_of(settings), one.facts, (), "", 0.0, 0.0,
+                writable=unit_writes(settings, one.place.host),
+            )
+        )
+    ]  # fmt: skip
 
 
 def _retire(

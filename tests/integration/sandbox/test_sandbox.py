@@ -54,8 +54,9 @@ def test_a_sandbox_killed_on_the_way_up_or_without_its_broker_is_made_anew_and_g
         patch.setattr("ops.sandbox.sandbox._PARTITIONS", 1)  # nobody looks at them, and each costs its time
         first = up(directory, hosts=1)
 
-    # Then it runs, and the old broker doesn't
+    # Then it runs, and the old broker doesn't; nothing of it, its key among it, is git's
     assert first.up
+    assert (directory / ".gitignore").read_text() == "*\n"
     assert not any(one.alive() for one in left)
 
     # When its broker is killed, then status tells it

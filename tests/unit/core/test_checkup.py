@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.core.checkup import Subject, examine
+from ops.core.checkup import Subject, examine, unfit_writers
 from ops.core.drift import Change
 from ops.core.installation import Facts, HostFile, OpenFiles, PresentFile, Space
 from ops.core.keeping import Keeping
@@ -30,6 +30,24 @@ WELL = Facts(
     open_files={"karafka-0": OpenFiles(40, 1024)},
     keepers={"karafka-0": "systemd"},
 )
+
+
+def test_a_process_that_writes_where_its_unit_would_not_let_it_is_found_before_it_has_one() -> None:
+    # Given what a unit lets processes write, and what one that another manager keeps has open for writing
+    allowed = ("/srv/shop/shared/log", "/srv/shop/shared/tmp/slots")
+    written = {"karafka-0": ("/srv/shop/shared/data/a.db", "/srv/shop/shared/log/a.log", "/tmp/x", "/var/lib/b")}
+    facts = replace(WELL, written=written, keepers={"karafka-0": "pidfile"})
+    subject = Subject("web1", SYSTEMD, facts, (), "1.0", 1000.0, 1001.0, python="/opt/py/python3", writable=allowed)
+    found = {one.kind: (one.text, one.mend) for one in examine(subject)}
+    # Then that is said, with the folder, and where nothing else is written it is not
+    text = "karafka-0 writes /srv/shop/shared/data/a.db and 1 more, which its unit would not let it"
+    assert found["writes"] == (text, "/srv/shop/shared/data in linked_dirs, or ReadWritePaths= in a drop-in")
+    assert unfit_writers(subject) == (text,)
+    fine = replace(facts, written={"karafka-0": ("/srv/shop/shared/log/a.log", "/tmp/x")})
+    assert unfit_writers(replace(subject, facts=fine)) == ()
+    # And of one in a unit nothing is said, as a drop-in has let it; nor where no unit is in the way
+    assert unfit_writers(replace(subject, facts=replace(facts, keepers={"karafka-0": "systemd"}))) == ()
+    assert unfit_writers(replace(subject, writable=None)) == ()
 
 
 def examined(kept: Keeping = SYSTEMD, changes: tuple[Change, ...] = (), **facts: Any) -> dict[str, tuple[str, str]]:
