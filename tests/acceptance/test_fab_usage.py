@@ -239,6 +239,8 @@ def test_fabrics_h_with_one_host_is_the_same_as_our_hosts(project: Path) -> None
         (["karafka.status", "--processes", "nonsense"], ["'nonsense'", "karafka-0"]),
         (["karafka.status", "--watch", "--json"], ["--watch"]),
         (["karafka.log", "--lines", "0"], ["--lines", "0"]),
+        (["karafka.log", "--lines", "many"], ["--lines", "expected a number, got 'many'"]),
+        (["karafka.start", "--lock-wait=soon"], ["--lock-wait", "expected a number, got 'soon'"]),
         (["karafka.setup", "--wheelhouse", "nowhere"], ["--wheelhouse", "nowhere"]),
     ],
 )

@@ -236,3 +236,10 @@ def test_a_daemon_owns_its_pidfile_and_nobody_starts_it_twice(project: Path, kaf
         if identity is not None:
             os.kill(identity.pid, 15)
             assert Deadline(15).poll(lambda: not identity.alive())
+
+
+@pytest.mark.parametrize("given", [["--count", "many"], ["--count=many"], ["--count", "a'b"]], ids=" ".join)
+def test_what_is_no_number_is_refused_by_its_option(project: Path, given: list[str]) -> None:
+    done = inv(project, "produce", "topic", *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: --count: expected a number, got {given[-1].removeprefix('--count=')!r}\n"

@@ -18,6 +18,7 @@ from ops.core.errors import OpsError, SettingsError
 from ops.shell.door import as_exit
 
 _bodies: set[Callable[..., Any]] = set()  # of all stages' tasks: a fabfile may have added them itself
+_MARK = "completes_namespaces"
 _UNKNOWN = re.compile(r"No idea what '(.+)' is!")
 
 
@@ -30,8 +31,9 @@ def complete_before_parsing(stages: Mapping[str, Task[Any]]) -> None:
     """
     _bodies.update(one.body for one in stages.values())
     program = vars(sys.modules["fabric.main"])["program"]
-    if "parse_tasks" in vars(program):
+    if getattr(program, _MARK, False):
         return
+    setattr(program, _MARK, True)
     parse: Callable[[], None] = program.parse_tasks
 
     def completed() -> None:

@@ -40,6 +40,7 @@ def _add(namespace: Collection) -> None:
         early.check_environment(os.environ)
         early.refuse_questions()
         early.forgive_ssh_config()
+        early.explain_numbers("fabric")
         take_remainder()
         section = early.checked_section("fabric", sys.argv[1:], Path.cwd(), {CHOSEN: ""})
     else:
