@@ -57,6 +57,8 @@ class SlotEvidence:
     killed : whether the old process did not end as it was asked to, and was killed.
     release : that it runs now.
     superfluous : it was stopped as the settings have no such slot; no part of any batch.
+    outdated : what set it apart from the release that `current` led to, before it was touched; empty where it ran that.
+    kept : it was left alone for that; no part of any batch.
     message : what was done in words.
     """
 
@@ -71,6 +73,8 @@ class SlotEvidence:
     message: str = ""
     killed: bool = False
     superfluous: bool = False
+    outdated: str = ""
+    kept: bool = False
     phases: tuple[Phase, ...] = ()
 
     @property
@@ -199,7 +203,8 @@ class Evidence:
             "seconds": round(self.seconds, 3),
             "outcome": str(self.outcome),
             "exit_code": self.exit_code,
-            "slots": sum(not slot.superfluous for slot in self.slots),
+            "slots": sum(not slot.superfluous and not slot.kept for slot in self.slots),
+            "slots_kept": sum(slot.kept for slot in self.slots),
             "slots_done": sum(slot.ok for slot in attempted),
             "warm": sum(slot.warm for slot in attempted),
             "killed": sum(slot.killed for slot in attempted),

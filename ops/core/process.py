@@ -27,6 +27,7 @@ class ProcessSpec:
     fresh_member_of : groups that its static member is removed from right before it joins, so that they divide their
         partitions anew. For a release that reads other topics (see `ops.core.subscriptions`): a static member that
         comes back gets what the one before it had.
+    only_outdated : a restart leaves it alone where it runs what `directory` leads to.
     """
 
     name: str
@@ -40,6 +41,12 @@ class ProcessSpec:
     stop_timeout_seconds: float = 30.0
     standby: str = "auto"
     fresh_member_of: tuple[str, ...] = ()
+    only_outdated: bool = False
+
+
+def already_on(release: str) -> str:
+    """Return what is said of a process that a restart of what is outdated leaves alone."""
+    return f"already on release {release}"
 
 
 def spec_from(one: dict[str, Any]) -> ProcessSpec:

@@ -156,6 +156,8 @@ class ProcessReport:
     ports : remote ports of the TCP connections of a foreign command and its children; None where nobody knows.
     unstartable : of a status, why its command could not be started now; empty where nothing speaks against it.
     ended_seconds : since its last end, of one that is not there; None where nobody knows.
+    outdated : of a status, why a restart of what is outdated is for it; empty where it runs what `current` leads to.
+    kept : of such a restart, that it was left alone.
     timings : what the steps took, in seconds: `stop` and `start`, or for a warm handover `standby` (until it was warm),
         `drain` (until the old one gave the slot up) and `takeover` (until the new one worked).
     """
@@ -178,6 +180,8 @@ class ProcessReport:
     ports: tuple[int, ...] | None = None
     ended_seconds: float | None = None
     unstartable: str = ""
+    outdated: str = ""
+    kept: bool = False
     timings: dict[str, float] = field(default_factory=dict)
 
 

@@ -40,5 +40,6 @@ def _hint(plan: Plan, rest: list[str]) -> str:
     if not rest:
         return "is the network up, is a VPN missing?"
     if plan.verb is Verb.RESTART:
-        return "to go on without: fab karafka.restart --reachable-only"
+        outdated = " --outdated" if plan.outdated else ""
+        return f"to go on without: fab karafka.restart{outdated} --reachable-only"
     return f"to go on without: --hosts {','.join(rest)}"

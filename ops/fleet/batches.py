@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from ops.core.settings import Settings
+
+T = TypeVar("T")
+
+
+def in_batches(settings: Settings, hosts: Sequence[T], *, rolling: bool) -> tuple[tuple[T, ...], ...]:
+    """Return what is to be done on each host in the batches that the settings want; nothing to do is no batch.
+
+    Parameters
+    ----------
+    rolling : batch after batch; else all at once.
+    """
+    rollout = settings.rollout
+    sizes = batch_sizes(rollout.batch, rollout.canary, len(hosts)) if rolling else (len(hosts),)
+    return tuple(_divided(hosts, sizes)) if hosts else ()
 
 
 def batch_sizes(batch: int | str | Sequence[int | str], canary: int, hosts: int) -> tuple[int, ...]:
@@ -31,3 +48,10 @@ def batch_sizes(batch: int | str | Sequence[int | str], canary: int, hosts: int)
 def _size(one: int | str, hosts: int) -> int:
     text = str(one)  # the environment gives a number as text
     return max(1, hosts * int(text[:-1]) // 100) if text.endswith("%") else int(text)
+
+
+def _divided(hosts: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[T, ...]]:
+    begin = 0
+    for size in sizes:
+        yield tuple(hosts[begin : begin + size])
+        begin += size

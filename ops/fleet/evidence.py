@@ -77,7 +77,10 @@ class Chronicle:
         superfluous : they are stopped, as the settings have no such slots.
         """
         for one in processes:
-            slot = SlotEvidence(host, one.name, old_pid=one.pid, release=one.release, superfluous=superfluous)
+            slot = SlotEvidence(
+                host, one.name, old_pid=one.pid, release=one.release, superfluous=superfluous,
+                message=one.message if one.kept else "", outdated=str(one.outdated), kept=one.kept,
+            )  # fmt: skip
             self._slots[host, one.name] = _Slot(slot)
 
     def event(self, host: str, event: Event) -> None:
@@ -88,11 +91,12 @@ class Chronicle:
         """Note what came of a host's processes."""
         for one in processes:
             slot = self._slot(host, one.name)
-            attempted = not one.message.startswith("not attempted")
+            attempted = not one.message.startswith("not attempted") and not one.kept
             slot.evidence = replace(
                 slot.evidence,
                 batch=batch if attempted else 0,
                 ok=one.ok,
+                kept=one.kept,
                 warm="takeover" in one.timings,
                 killed=any(step == "killed" for _, step, _ in slot.steps),
                 new_pid=one.pid if one.pid != slot.evidence.old_pid else None,
@@ -140,7 +144,9 @@ class Chronicle:
     def evidence(self, outcome: Outcome, exit_code: int) -> Evidence:
         """Put all of it together."""
         end = self.now
-        releases = sorted({slot.evidence.release for slot in self._slots.values() if slot.evidence.counts} - {""})
+        counting = [slot.evidence for slot in self._slots.values() if slot.evidence.counts]
+        brought = [one for one in counting if one.batch or one.kept] or counting
+        releases = sorted({one.release for one in brought} - {""})
         return replace(
             self._head,
             seconds=end,

@@ -15,6 +15,7 @@ from ops.core.residence import way_out, what_is_shared
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.core.verdict import FINAL, Cause, Judgement, Reason, Verdict, judged
+from ops.fleet import outdated
 from ops.fleet.answering import answering
 from ops.fleet.evidence import Chronicle
 from ops.fleet.observer import Observer
@@ -79,7 +80,8 @@ class Gates:
         """Look before anything is touched.
 
         Gives the plan with the stop of what is superfluous, and with slots that leave their groups at the takeover
-        where the release reads other topics; without the hosts that do not answer, where they may be left out.
+        where the release reads other topics; without the hosts that do not answer, where they may be left out; of a
+        restart of what is outdated, without what is not.
 
         Raises
         ------
@@ -94,10 +96,17 @@ class Gates:
         able = tuple(one for one in self._observer.hosts if one.target.name not in self._silent)
         self._observer = replace(self._observer, hosts=able or self._observer.hosts)
         self._call.first(report, plan)
+        superfluous = self._call.superfluous(plan, self._covers)
+        beside = self._call.left_alone(plan)
+        plan = self._narrowed(plan, report)
         for action in plan.actions:
             names = {spec.name for spec in action.request.processes}
             host = action.target.name
             self._chronicle.expect(host, [one for one in self._call.reports(host) if one.name in names])
+        for kept in plan.kept:
+            self._chronicle.expect(kept.host, kept.processes)
+        if not plan.batches and not superfluous:
+            return plan
         self._require_startable(plan)
         processes = self._call.present()
         call, limit = self._call, self._settings.rollout.max_lag
@@ -106,16 +115,24 @@ class Gates:
         if self._terms.groups:
             plan = self._ask_whether_fit(plan)
         self._last = len(plan.batches)
-        superfluous = self._call.superfluous(plan, self._covers)
         for action in superfluous:
             names, host = {spec.name for spec in action.request.processes}, action.target.name
             going = [one for one in self._call.beside(host) if one.name in names]
             self._chronicle.expect(host, going, superfluous=True)
-        for one in self._call.left_alone(plan):
+        for one in beside:
             text = f"{one.name} runs, and the settings have no such slot: left alone, it is not of what was chosen"
             self._say(f"{text}; fab karafka.restart --hosts {one.host} ends it")
             self._chronicle.note(text)
         return replace(plan, superfluous=superfluous)
+
+    def _narrowed(self, plan: Plan, report: Report) -> Plan:
+        """Leave alone what runs the release already, where that was asked for."""
+        if not plan.outdated:
+            return plan
+        plan = outdated.narrowed(self._settings, plan, report)
+        for line in outdated.lines(plan) if plan.batches else (outdated.nothing_to_do(plan),):
+            self._say(line)
+        return plan
 
     def _require_startable(self, plan: Plan) -> None:
         """See that every process of the plan could be started, on all its hosts, before the first one is stopped.
@@ -207,7 +224,7 @@ class Gates:
         return leaving(plan, changes)
 
     def _release_topics(self, plan: Plan) -> ReleaseTopics:
-        if self._read is None:
+        if self._read is None or not plan.batches:
             return ReleaseTopics({})
         try:
             return self._read(plan)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ops.core.errors import SettingsError
 from ops.core.handover import PREPARE_SECONDS
 from ops.core.keeping import PIDFILE, Keeping
 from ops.core.lease import Fence
-from ops.core.protocol import ASKING, ROLLING, LogCall, ProcessSpec, Request, Verb
+from ops.core.protocol import ASKING, ROLLING, LogCall, ProcessReport, ProcessSpec, Request, Verb
 from ops.core.settings import Host, Settings
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.fleet.agent_command import agent_command
-from ops.fleet.batches import batch_sizes
+from ops.fleet.batches import in_batches
 from ops.fleet.inventory import Place, slots_of
 from ops.fleet.transport import Target
 
@@ -33,6 +33,7 @@ class HostAction:
     agent : argv of the agent.
     deadline_seconds : after which the host counts as hung; the agent's own deadlines end before.
     payload : makes what follows the request.
+    why : it is for these processes, by their names, where it is for some of a host's alone.
     """
 
     target: Target
@@ -40,6 +41,26 @@ class HostAction:
     request: Request
     deadline_seconds: float
     payload: Callable[[], Iterable[bytes]] | None = None
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left alone on one host.
+
+    Attributes
+    ----------
+    action : what would be asked of it, for no process.
+    processes : how they were when they were looked at.
+    """
+
+    action: HostAction
+    processes: tuple[ProcessReport, ...]
+
+    @property
+    def host(self) -> str:
+        """The host's key."""
+        return self.action.target.name
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,8 @@ class Plan:
     superfluous : the stop of slots that the settings do not have any more; before the batches.
     max_failures : hosts that may fail before no further batch is begun.
     pool : hosts worked on at the same time.
+    outdated : a restart is for what does not run the release that `current` leads to (see `ops.fleet.outdated`).
+    kept : what it leaves alone.
     """
 
     verb: Verb
@@ -60,6 +83,8 @@ class Plan:
     max_failures: int
     pool: int
     superfluous: tuple[HostAction, ...] = ()
+    outdated: bool = False
+    kept: tuple[Kept, ...] = ()
 
     @property
     def steps(self) -> tuple[tuple[int, tuple[HostAction, ...]], ...]:
@@ -123,13 +148,11 @@ def make_plan(settings: Settings, places: tuple[Place, ...], verb: Verb, *, line
     """
     rolling = verb in ROLLING and settings.rollout.strategy == "rolling"
     actions = tuple(_action(settings, place, verb, lines, at_once=not rolling) for place in places)
-    rollout = settings.rollout
-    sizes = batch_sizes(rollout.batch, rollout.canary, len(actions)) if rolling else (len(actions),)
     return Plan(
         verb=verb,
         stage=settings.stage,
-        batches=tuple(_divided(actions, sizes)),
-        max_failures=rollout.max_failures if rolling else 0,
+        batches=in_batches(settings, actions, rolling=rolling),
+        max_failures=settings.rollout.max_failures if rolling else 0,
         pool=settings.pool,
     )
 
@@ -184,13 +207,6 @@ def agent_of(settings: Settings, host: Host) -> tuple[str, ...]:
     return agent_command(settings.agent_python, deploy_to(settings, host), settings.become_on(host))
 
 
-def _divided(actions: tuple[HostAction, ...], sizes: Sequence[int]) -> Iterator[tuple[HostAction, ...]]:
-    begin = 0
-    for size in sizes:
-        yield actions[begin : begin + size]
-        begin += size
-
-
 def _action(settings: Settings, place: Place, verb: Verb, lines: int, *, at_once: bool) -> HostAction:
     known = {spec.name: spec for spec in process_specs(settings, place.host)}
     specs = tuple(known.get(str(slot)) or _spec(settings, place.host, slot) for slot in place.slots)
@@ -209,12 +225,12 @@ def _action(settings: Settings, place: Place, verb: Verb, lines: int, *, at_once
         target=target_of(place.host),
         agent=agent_of(settings, place.host),
         request=request,
-        deadline_seconds=_deadline_seconds(request),
+        deadline_seconds=deadline_seconds(request),
     )
 
 
-def _deadline_seconds(request: Request) -> float:
-    """Bound how long an agent may take: another agent's turn and then its own, for each process."""
+def deadline_seconds(request: Request) -> float:
+    """Return how long an agent may take at most: another agent's turn and then its own, for each process."""
     if request.verb in ASKING:
         return ANSWER_SECONDS
     each = [_turns(request, one) for one in request.processes]
@@ -224,6 +240,8 @@ def _deadline_seconds(request: Request) -> float:
 def _turns(request: Request, spec: ProcessSpec) -> float:
     """Bound another agent's turn and the own one; a warm handover waits for one that was left, and tries twice."""
     turn = spec.start_timeout_seconds + spec.stop_timeout_seconds + _ENDING_SECONDS
+    if spec.only_outdated:  # what another agent has just started is waited for
+        turn += spec.start_timeout_seconds
     if request.verb is Verb.RESTART and spec.standby == "auto":
         return 4 * (PREPARE_SECONDS + turn)
     return 2 * turn

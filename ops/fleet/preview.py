@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ops.core.protocol import Verb
-from ops.fleet.plan import HostAction, Plan
+from ops.fleet import outdated
+from ops.fleet.plan import HostAction, Kept, Plan
 
 
 def lines(plan: Plan, unasked: Sequence[str] = ()) -> list[str]:
@@ -23,6 +24,8 @@ def lines(plan: Plan, unasked: Sequence[str] = ()) -> list[str]:
         found.append("first the stop of what the settings have no slot for")
         found += [f"  {action.target.name} ({_place(action)}): {_order(action)}" for action in plan.superfluous]
     found += [f"{name} did not answer: what it runs beside its slots is not known" for name in unasked]
+    if plan.outdated:
+        found += outdated.lines(plan) if plan.batches else [outdated.nothing_to_do(plan)]
     for number, batch in enumerate(plan.batches, start=1):
         if several:
             found.append(f"batch {number} of {len(plan.batches)}")
@@ -47,7 +50,13 @@ def as_json(plan: Plan, unasked: Sequence[str] = ()) -> dict[str, Any]:
         "superfluous": [_action(action) for action in plan.superfluous],
         "unasked": list(unasked),
         "batches": [[_action(action) for action in batch] for batch in plan.batches],
+        **({"outdated": True, "kept": [_kept(one) for one in plan.kept]} if plan.outdated else {}),
     }
+
+
+def _kept(one: Kept) -> dict[str, Any]:
+    processes = [{"name": each.name, "pid": each.pid, "release": each.release} for each in one.processes]
+    return {"host": one.host, "processes": processes}
 
 
 def _action(action: HostAction) -> dict[str, Any]:
@@ -59,10 +68,14 @@ def _action(action: HostAction) -> dict[str, Any]:
         "at_once": action.request.at_once,
         "deadline_seconds": action.deadline_seconds,
         "processes": [
-            {"name": spec.name, "command": list(spec.command), "directory": spec.directory}
+            {"name": spec.name, "command": list(spec.command), "directory": spec.directory} | _why(action, spec.name)
             for spec in action.request.processes
         ],
     }
+
+
+def _why(action: HostAction, process: str) -> dict[str, str]:
+    return {"why": action.why[process]} if process in action.why else {}
 
 
 def _place(action: HostAction) -> str:

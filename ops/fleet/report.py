@@ -32,6 +32,7 @@ class Outcome:
     response : of one that answered.
     error : why there is none.
     batch : in which it was its turn, from 1; 0 for a plan's superfluous slots, and where its turn never came.
+    kept : its processes that were left alone, as they were when they were looked at.
     """
 
     action: HostAction
@@ -39,6 +40,7 @@ class Outcome:
     response: Response | None = None
     error: OpsError | None = None
     batch: int = 0
+    kept: tuple[ProcessReport, ...] = ()
 
     @property
     def host(self) -> str:
@@ -68,6 +70,11 @@ class Outcome:
         )
 
     @property
+    def told(self) -> tuple[ProcessReport, ...]:
+        """The processes asked for, and those that were left alone."""
+        return (*self.processes, *self.kept)
+
+    @property
     def others(self) -> tuple[ProcessReport, ...]:
         """What else lives there, in slots that the settings do not have."""
         return self.response.others if self.response else ()
@@ -86,7 +93,7 @@ class Report:
 
     Attributes
     ----------
-    outcomes : every host of it, in the plan's order.
+    outcomes : every host of it, in the plan's order; those left out or left alone at its end.
     ended : why it did not go on to its end: a preflight or gate refused, the lease was lost.
     """
 
@@ -123,7 +130,7 @@ class Report:
             one: dict[str, Any] = {"host": outcome.host, "outcome": str(outcome.kind)}
             if outcome.trouble:
                 one["error"] = outcome.trouble
-            hosts.append({**one, "processes": [asdict(process) for process in (*outcome.processes, *outcome.others)]})
+            hosts.append({**one, "processes": [asdict(process) for process in (*outcome.told, *outcome.others)]})
         extra: dict[str, Any] = {"interrupted": True} if self.interrupted else {}
         if self.ended is not None:
             extra["ended"] = str(self.ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ops.core.errors import OpsError, UnreachableError
@@ -44,7 +45,7 @@ def carry_out(
     gates: Checkpoints | None = None,
     permit: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Carry a plan out; every host of it is in the report, in the plan's order, those that gates leave out at the end.
+    """Carry a plan out; every host of it is in the report, in the plan's order, what gates leave out or alone last.
 
     Ctrl-C lets the hosts at work finish and begins no other; the second one leaves them to their agents, which
     finish by themselves.
@@ -80,12 +81,25 @@ def carry_out(
             why = OpsError(f"not attempted: {reason}", where=action.target.name)
             done = run.done.get((number, action.target.name))
             all_of_them.append(done or Outcome(action, Kind.NOT_ATTEMPTED, error=why))
-    kept = {action.target.name for action in plan.actions}
+    all_of_them = _with_kept(plan, all_of_them)
+    there = {outcome.host for outcome in all_of_them}
     for action in whole.actions:
-        if action.target.name not in kept:
+        if action.target.name not in there:
             why = UnreachableError("left out: it does not answer", where=action.target.name)
             all_of_them.append(Outcome(action, Kind.UNREACHABLE, error=why))
     return Report(plan, tuple(all_of_them), run.interrupted > 0, ended)
+
+
+def _with_kept(plan: Plan, outcomes: list[Outcome]) -> list[Outcome]:
+    """Add what the plan left alone: to what else came of its host, or where that was all, as an outcome of its own."""
+    kept = {one.host: one for one in plan.kept}
+    due = {action.target.name for batch in plan.batches for action in batch}
+    added = []
+    for one in outcomes:
+        own = one.host in kept and one.action.request.verb is plan.verb  # not the stop of what is superfluous
+        added.append(replace(one, kept=kept[one.host].processes) if own else one)
+    alone = (one for name, one in kept.items() if name not in due)
+    return added + [Outcome(one.action, Kind.ANSWERED, Response(()), kept=one.processes) for one in alone]
 
 
 class _Run:

@@ -127,12 +127,12 @@ def _learn_secrets(request: Request, emit: Emit) -> None:
 
 def _look(request: Request, manager: Manager) -> Response:
     """Report how the processes are, whether they could be started, and what this host is known by."""
-    from ops.node import resident
+    from ops.node import outdated, resident
     from ops.node.startable import trouble
 
     kind = request.keeping.kind
     reports = tuple(
-        replace(one, unstartable=trouble(spec, kind))
+        replace(one, unstartable=trouble(spec, kind), outdated=outdated.why(one, spec))
         for one, spec in zip(manager.statuses(request.processes), request.processes)
     )
     both = _connected((*reports, *superfluous.reports(request, manager)))

@@ -66,7 +66,7 @@ class Operation(Tenure):
         after_stop : the slot was proven empty just now, so whoever is in it is not what was asked for.
         """
         if not after_stop:
-            self._await_replacement()
+            self.await_replacement()
         found = self._find()
         if found.process is not None:
             if after_stop:
@@ -118,7 +118,7 @@ class Operation(Tenure):
 
     def restart(self) -> ProcessReport:
         """Put a new process in its place: warm where both can hand over, else by stop and start."""
-        self._await_replacement()
+        self.await_replacement()
         found = self._find()
         at_home = self.spec is self._own  # a replacement takes over the files, too
         if at_home and found.process is not None and replacement.possible(self.spec, found):
@@ -169,7 +169,7 @@ class Operation(Tenure):
         self._note(replace(record, phase=Phase.READY, phase_at=time.time()))
         return self._report(False, f"{made.how}; process {old.pid} goes on", log)
 
-    def _await_replacement(self) -> None:
+    def await_replacement(self) -> None:
         """Let a replacement that an operation left behind finish alone; end one that doesn't."""
         pid = self._lock.holder(Byte.REPLACING)
         if pid is None:
@@ -244,7 +244,7 @@ class Operation(Tenure):
         return self._report(True, "already running")
 
     def _settled(self) -> ProcessReport | None:
-        report = self._inspected()
+        report = self.inspected()
         return None if report.state in (State.STARTING, State.STOPPING) else report
 
     def _heal(self, found: Finding) -> tuple[Identity, ...]:
@@ -292,8 +292,8 @@ class Operation(Tenure):
     def _report(self, ok: bool, message: str, log: tuple[str, ...] = ()) -> ProcessReport:
         text = "; ".join([message, *self._notes])
         self._notes.clear()
-        return self._inspected(ok=ok, message=text, log=log)
+        return self.inspected(ok=ok, message=text, log=log)
 
-    def _inspected(self, *, ok: bool = True, message: str = "", log: tuple[str, ...] = ()) -> ProcessReport:
+    def inspected(self, *, ok: bool = True, message: str = "", log: tuple[str, ...] = ()) -> ProcessReport:
         """Say how the slot is."""
         return inspection.report(self.spec, self._lock.holder, ok=ok, message=message, log=log)

@@ -213,8 +213,8 @@ class SupervisedOperation(Operation):
     def _active(self) -> bool:
         return self._server.program(self._program).state in ACTIVE
 
-    def _inspected(self, *, ok: bool = True, message: str = "", log: tuple[str, ...] = ()) -> ProcessReport:
-        report = super()._inspected(ok=ok, message=message, log=log)
+    def inspected(self, *, ok: bool = True, message: str = "", log: tuple[str, ...] = ()) -> ProcessReport:
+        report = super().inspected(ok=ok, message=message, log=log)
         program: Program | None = None
         with suppress(UnknownProgramError):
             program = self._server.program(self._program)

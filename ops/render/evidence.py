@@ -67,13 +67,19 @@ def totals(evidence: Evidence) -> list[tuple[str, str]]:
     facts.append(("rebalances", _rebalances(evidence.groups)))
     attempted = [slot for slot in evidence.slots if slot.batch]
     warm = sum(slot.warm for slot in attempted)
-    own = [slot for slot in evidence.slots if not slot.superfluous]
+    own = [slot for slot in evidence.slots if not slot.superfluous and not slot.kept]
     text = f"{sum(slot.ok for slot in attempted)} of {len(own)}"
     gone = sum(slot.ok and bool(slot.message) for slot in evidence.slots if slot.superfluous)
     killed = sum(slot.killed for slot in attempted)
+    kept = sum(slot.kept for slot in evidence.slots)
     more = [
         f"{count} {word}"
-        for count, word in ((warm, "warm"), (killed, "killed"), (gone, "stopped that the settings do not have"))
+        for count, word in (
+            (warm, "warm"),
+            (killed, "killed"),
+            (kept, "already on it"),
+            (gone, "stopped that the settings do not have"),
+        )
         if count
     ]
     facts.append(("slots", ", ".join((text, *more))))
@@ -202,7 +208,8 @@ def _slot_cells(slot: SlotEvidence) -> tuple[str, ...]:
         took, how = seconds_of(slot.seconds_of(PhaseKind.STOPPING)), KILLED if slot.killed else "stop"
         return (slot.name, "-", how, "-", took, "-", str(slot.old_pid or "-"), result)
     if not slot.batch:
-        return (slot.name, "-", "-", "-", "-", "-", str(slot.old_pid or "-"), "not attempted")
+        result = "already on it" if slot.kept else "not attempted"
+        return (slot.name, "-", "-", "-", "-", "-", str(slot.old_pid or "-"), result)
     stop = slot.seconds_of(PhaseKind.STOPPING, PhaseKind.DRAINING)
     takeover = slot.seconds_of(PhaseKind.STARTING, PhaseKind.TAKING_OVER)
     pids = f"{slot.old_pid or '-'} -> {slot.new_pid}" if slot.new_pid else str(slot.old_pid or "-")

@@ -39,7 +39,7 @@ def _cells(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
         name,
         time.strftime("%m-%d %H:%M", time.localtime(float(summary["started_at"]))),
         str(summary["outcome"]),
-        f"{summary['slots_done']}/{summary['slots']}",
+        _slots(summary),
         str(summary["warm"]),
         seconds_of(summary["longest_stall_seconds"]),
         seconds_of(summary["undisturbed_seconds"]),
@@ -47,3 +47,9 @@ def _cells(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
         seconds_of(summary["seconds"]),
         str(summary["holder"]),
     )
+
+
+def _slots(summary: Mapping[str, Any]) -> str:
+    """Give how many of the slots are done whose turn was to come; and how many were left alone."""
+    kept = summary.get("slots_kept", 0)  # older evidence has none
+    return f"{summary['slots_done']}/{summary['slots']}" + (f" +{kept}" if kept else "")

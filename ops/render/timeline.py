@@ -200,7 +200,7 @@ class _Timeline:
         draw.line("rule", scale.x, y + 6, scale.x + scale.width, y + 6)
         for span in partition.spans:
             if scale.touches(span.start, span.end):
-                kind = "after" if span.pid == slot.new_pid else "before"
+                kind = "after" if slot.kept or span.pid == slot.new_pid else "before"
                 x, width = scale.stretch(max(span.start, scale.start), min(span.end, scale.end))
                 draw.box(kind, x, y + 4, width, 4)
         stalls = [one for one in self._stalls(partition) if scale.touches(one.start, one.end)]

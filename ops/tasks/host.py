@@ -60,13 +60,13 @@ def stop(context: Context, processes: str | None = None, json: bool = False) -> 
     return _carry_out(context, "stop", processes, as_json=json)
 
 
-@command(help=_HELP)
-def restart(context: Context, processes: str | None = None, json: bool = False) -> int:
+@command(help={**_HELP, "outdated": "only processes that run another release than current, or do not run"})
+def restart(context: Context, processes: str | None = None, json: bool = False, outdated: bool = False) -> int:
     """Restart this host's consumer processes, one after the other."""
-    return _carry_out(context, "restart", processes, as_json=json)
+    return _carry_out(context, "restart", processes, as_json=json, outdated=outdated)
 
 
-def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool) -> int:
+def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool, outdated: bool = False) -> int:
     """Ask this host's agent in process, and show what it says; gives the exit code."""
     from ops.core.errors import ExitCode
     from ops.core.interrupts import asked_once
@@ -81,8 +81,13 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
     def say(event: Event) -> None:
         progress.event(found.host, event)
 
+    for one in _ask(found, Verb.STATUS).processes if outdated else ():
+        if one.outdated:
+            progress.say(f"outdated: {one.name}: {one.outdated}")
     with asked_once():
-        response = _ask(found, Verb(verb), say)
+        response = _ask(found, Verb(verb), say, outdated=outdated)
+    if outdated and all(one.kept for one in response.processes) and not response.error:
+        progress.say("nothing is outdated")
     for report in response.processes:
         if not report.ok:
             progress.report(found.host, report)
@@ -95,16 +100,26 @@ def _carry_out(context: Context, verb: str, names: str | None, *, as_json: bool)
     return int(ExitCode.FAILED if bad else ExitCode.DONE)
 
 
-def _ask(found: Place, verb: Verb, say: Callable[[Event], None] = lambda _event: None) -> Response:
-    """Carry a verb out; a restart goes process after process, the others go side by side."""
+def _ask(
+    found: Place, verb: Verb, say: Callable[[Event], None] = lambda _event: None, *, outdated: bool = False
+) -> Response:
+    """Carry a verb out; a restart goes process after process, the others go side by side.
+
+    Parameters
+    ----------
+    outdated : a restart leaves alone what runs the release that `current` leads to.
+    """
+    from dataclasses import replace
+
     from ops.core.protocol import Request, Verb
     from ops.fleet.plan import keeping_of, roster_of
     from ops.node.agent import carry_out
 
     at_once = verb is not Verb.RESTART
     roster, keeping = roster_of(found.settings, (one.name for one in found.all_specs)), keeping_of(found.settings)
+    specs = tuple(replace(one, only_outdated=outdated) for one in found.specs)
     return carry_out(
-        Request(verb, found.host, found.specs, at_once, shared=found.shared, roster=roster, keeping=keeping), say
+        Request(verb, found.host, specs, at_once, shared=found.shared, roster=roster, keeping=keeping), say
     )
 
 

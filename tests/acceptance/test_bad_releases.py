@@ -77,12 +77,13 @@ class Case:
     ----------
     before : pids, before the bad release.
     after : pids and releases of the processes that live after it.
-    heal : hosts that the good release is rolled out to: the one that the bad one came to, unless the test says so.
+    heal : hosts that the good release is rolled out to; without it those whose processes are outdated by then.
     """
 
-    def __init__(self, relays: Relays, heal: str = "host1", **bad: str) -> None:
+    def __init__(self, relays: Relays, heal: str = "", **bad: str) -> None:
         self.relays = relays
         self.heal = heal
+        chosen = ("--hosts", heal) if heal else ("--outdated",)
         self.before: dict[str, int] = relays.pids()
         assert set(relays.releases().values()) == {"good"}
         with relays.traffic(10) as sent:
@@ -91,7 +92,7 @@ class Case:
             self.after: dict[str, tuple[int, str]] = relays.living()
             relays.release("good")
             relays.settings()
-            self.healed: subprocess.CompletedProcess[str] = relays.fab("karafka.restart", "--hosts", heal)
+            self.healed: subprocess.CompletedProcess[str] = relays.fab("karafka.restart", *chosen)
         self.tally: Tally = relays.tally(sent)
 
     def check_first_batch_stopped_it(self, code: int, *reasons: str) -> None:
@@ -108,8 +109,11 @@ class Case:
         """Hold that the good release works everywhere, and that no message was lost on the way."""
         assert self.healed.returncode == 0, self.healed.stderr
         now = self.relays.pids()
-        for name in (f"{host} karafka-0" for host in self.heal.split(",")):
+        for name in (f"{host} karafka-0" for host in (self.heal or "host1").split(",")):
             assert now[name] not in {self.before[name], *self.after.get(name, ())}
+        if not self.heal:  # what never left the good release was left alone
+            assert now["host2 karafka-0"] == self.before["host2 karafka-0"]
+            assert "left alone: 1 process runs what current leads to" in self.healed.stderr
         assert set(self.relays.releases().values()) == {"good"}
         assert self.tally.sent > 0
         assert not self.tally.lost, str(self.tally)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -57,8 +58,29 @@ def test_releases_that_do_not_fit_or_do_not_work_never_stay(relays: Relays) -> N
         assert done.returncode == 12, done.stderr
         assert "does not advance" in done.stderr
         assert "rolled back from" in done.stderr
-        assert "host1 restarted" in done.stderr
+        assert "host1 karafka-0 restarted; it is marked bad" in done.stderr
         assert relays.releases() == before
+        # When it is deployed by settings that leave it to the operator, and rolled back by hand
+        relays.settings({"gate_timeout_seconds": 6}, build=False)
+        pids = relays.pids()
+        assert relays.fab("deploy", "--artifact", str(artifact(relays, "bad", bad))).returncode == 11
+        canary = relays.pids()
+        done = relays.fab("deploy.rollback")
+        # Then only the process that had come to it goes back; the other one keeps its pid, and its partitions
+        assert done.returncode == 0, done.stderr
+        assert "rolled back, host1 karafka-0 restarted, 1 already on it" in done.stdout
+        back = relays.pids()
+        assert back["host1 karafka-0"] not in {pids["host1 karafka-0"], canary["host1 karafka-0"]}
+        assert back["host2 karafka-0"] == canary["host2 karafka-0"] == pids["host2 karafka-0"]
+        assert relays.releases() == before
+        last = json.loads(relays.fab("karafka.history", "--rollout", "last", "--json").stdout)
+        assert last["summary"]["rebalances"] == 0
+        assert [(one["process"], one["kept"]) for one in last["slots"] if one["host"] == "host2"] == [
+            ("karafka-0", True)
+        ]
+        still = [one for one in last["partitions"] if one["slot"] == "host2 karafka-0"]
+        assert still
+        assert all(stall["seconds"] < 2 for one in still for stall in one["stalls"])
         # When a good one is deployed
         done = relays.fab("deploy", "--artifact", str(artifact(relays, "good", fine)))
         # Then it stays

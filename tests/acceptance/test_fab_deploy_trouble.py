@@ -59,7 +59,7 @@ def test_a_bad_release_is_rolled_back_or_left_with_the_two_commands_that_follow(
     assert yard.only() == good
     assert "this release is broken" in done.stderr
     assert "rolled back from" in done.stderr
-    assert "host1 restarted" in done.stderr
+    assert "host1 karafka-0 restarted; it is marked bad" in done.stderr
     assert (
         (yard.hosts["host1"] / "revisions.log").read_text().splitlines()[-1].endswith(f"rolled back to release {good}")
     )
@@ -71,7 +71,7 @@ def test_a_bad_release_is_rolled_back_or_left_with_the_two_commands_that_follow(
     assert set(yard.current().values()) == {bad}
     rows = [line.split()[:3] for line in done.stdout.splitlines() if line.startswith("host")]
     assert rows == [["host1", bad, "-"], ["host2", bad, good]]
-    assert "to go on:   fab test karafka.restart" in done.stderr
+    assert "to go on:   fab test karafka.restart --outdated" in done.stderr
     assert "to go back: fab test deploy.rollback" in done.stderr
     # When it is rolled back by hand, and once more
     yard.fab("test", "deploy.rollback")

@@ -247,6 +247,33 @@ def test_a_broken_release_stops_the_restart_and_shows_its_log(running: Project) 
     assert "host2: not attempted" in done.stdout
     after = running.pids()
     assert [name for name in ALL if after.get(name) != before[name]] == ["host1 karafka-0"]
+    # And the command that goes on is said
+    assert "to go on with the rest: fab test karafka.restart --outdated\n" in done.stderr
+    # When current leads back, and what is outdated is restarted
+    for host in running.roots:
+        running.release(host, "1")
+    planned = running.fab("karafka.restart", "--outdated", "--dry-run").stdout
+    done = running.fab("karafka.restart", "--outdated", "--json")
+    # Then that is the one that ended, as the plan said; nobody else is touched
+    assert "outdated: host1 karafka-0: it is stopped\nleft alone: 3 processes run what current leads to\n" in planned
+    assert done.returncode == 0, done.stderr
+    healed = running.pids()
+    assert [name for name in ALL if healed[name] != before[name]] == ["host1 karafka-0"]
+    evidence = json.loads(done.stdout)["evidence"]
+    assert (evidence["summary"]["slots_done"], evidence["summary"]["slots"], evidence["summary"]["slots_kept"]) == (
+        1,
+        1,
+        3,
+    )
+    kept = [slot["process"] for slot in evidence["slots"] if slot["message"] == "already on release 1"]
+    assert sorted(kept) == ["karafka-0", "karafka-1", "karafka-1"]
+    # And with nothing left to do nothing is done, and no rollout noted
+    again = running.fab("karafka.restart", "--outdated")
+    assert again.returncode == 0, again.stderr
+    assert "nothing is outdated: 4 processes run what current leads to" in again.stderr
+    assert running.pids() == healed
+    last = json.loads(running.fab("karafka.history", "--json").stdout)["rollouts"][0]
+    assert last["name"] == evidence["summary"]["name"]
 
 
 def test_logs_are_shown_by_host_and_process(running: Project) -> None:
@@ -353,6 +380,7 @@ def test_ctrl_c_in_the_middle_of_a_restart_says_what_was_done_and_what_was_not(r
     assert "interrupted: finishing what has begun on host1" in errors
     assert "host1 karafka-1: ready (" in errors
     assert "host2: not attempted: interrupted" in output
+    assert "to go on with the rest: fab test karafka.restart --hosts host2\n" in errors  # they are of one release
     assert "Traceback" not in errors
     after = running.states()
     changed = [name for name in ALL if after[name]["pid"] != before[name]]

@@ -164,6 +164,22 @@ def test_a_restart_that_is_broken_off_between_stop_and_start_leaves_no_slot_empt
     assert sum(one["pid"] != was for one, was in zip(now, before, strict=True)) == restarted
 
 
+def test_a_checkout_is_no_release_that_could_be_told_from_another(lingering: Path) -> None:
+    # Given processes at work in a checkout, of which one has been stopped
+    (lingering / "go").touch()
+    assert inv(lingering, "restart").returncode == 0
+    before = [one["pid"] for one in json.loads(inv(lingering, "status", "--json").stdout)["processes"]]
+    assert inv(lingering, "stop", "--processes", "karafka-1").returncode == 0
+    # When what is outdated is restarted
+    done = inv(lingering, "restart", "--outdated", "--json")
+    # Then both are, and it is said why
+    assert done.returncode == 0, done.stderr
+    assert "outdated: karafka-0: lingering" in done.stderr
+    assert "is a folder and no link to a release" in done.stderr
+    assert "outdated: karafka-1: it is stopped" in done.stderr
+    assert not {one["pid"] for one in json.loads(done.stdout)["processes"]} & {None, *before}
+
+
 @pytest.mark.soak
 def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
     # Given a host that is set up, and its release
@@ -174,6 +190,16 @@ def test_a_host_of_the_fleet_knows_itself(sandbox: Status) -> None:
     said = json.loads(done.stdout)
     assert (said["stage"], said["host"]) == ("sandbox", "host1"), done.stderr
     assert [one["name"] for one in said["processes"]] == ["karafka-0", "karafka-1"]
+    # And what does not run is outdated, and what runs its release is not
+    try:
+        first, second = (inv(current, "restart", "--outdated", "--json") for _ in range(2))
+    finally:
+        assert inv(current, "stop").returncode == 0
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "outdated: karafka-0: it is stopped" in first.stderr
+    assert "nothing is outdated" in second.stderr
+    started, kept = (json.loads(done.stdout)["processes"] for done in (first, second))
+    assert [one["pid"] for one in kept] == [one["pid"] for one in started]
 
 
 def test_a_stop_whose_outcome_nobody_can_tell_exits_4(tmp_path: Path) -> None:

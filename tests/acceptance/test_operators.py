@@ -98,6 +98,42 @@ def test_the_lease_of_an_operator_that_was_killed_is_broken_by_unlock(relays: Re
     assert relays.pids() == between
 
 
+@pytest.mark.soak
+def test_what_is_outdated_finishes_the_rollout_of_an_operator_that_was_killed(relays: Relays) -> None:
+    # Given an operator that is killed while the first host's replacement is on its way, under traffic
+    before = relays.pids()
+    with relays.traffic(20) as sent:
+        relays.until_busy(5)
+        relays.release("next")
+        relays.hang("host1")
+        with relays.operator("karafka.restart") as operator:
+            relays.until_hanging("host1")
+            operator.process.kill()
+        assert relays.fab("karafka.unlock", "--yes", "--reason", "its operator is dead").returncode == 0
+        # When what is outdated is restarted, while that replacement is not through
+        with relays.operator("karafka.restart", "--outdated") as second:
+            second.until("preflight passed: ")
+            assert "outdated: host1 karafka-0, host2 karafka-0: runs release good, current is next\n" in second.err
+            relays.go_on("host1")
+            # Then the fleet is complete
+            assert second.end() == 0, second.err
+        after = relays.pids()
+        assert set(relays.releases().values()) == {"next"}
+        # And what the first one had begun is waited for, and not restarted once more
+        assert "host1 karafka-0: already on release next" in second.err, second.err
+        # And there is nothing more to do
+        again = relays.fab("karafka.restart", "--outdated")
+        assert "nothing is outdated: 2 processes run what current leads to" in again.stderr
+        assert relays.pids() == after
+        # And back: everything ran it, so everything is restarted
+        relays.release("good")
+        assert relays.fab("karafka.restart", "--outdated").returncode == 0
+    assert changed(before, after) == relays.slots
+    assert changed(after, relays.pids()) == relays.slots
+    tally = relays.tally(sent)
+    assert tally.exact, str(tally)
+
+
 def test_an_operator_that_wakes_up_after_its_lease_was_broken_does_nothing(relays: Relays) -> None:
     # Given an operator that freezes while its first host is at work, which finishes alone
     before = relays.pids()

@@ -100,6 +100,9 @@ class SystemdWorld:
         self.application.release("1")
         self.application.install()
 
+    def release(self, name: str) -> None:
+        self.application.release(name)
+
     def kill(self, spec: ProcessSpec) -> None:
         pid = self.manager.status(spec).pid
         self.host.run("kill", "-KILL", str(pid))

@@ -37,6 +37,10 @@ class World(Protocol):
 
     def spec(self, behaviour: Behaviour, index: int = 0) -> ProcessSpec: ...
 
+    def release(self, name: str) -> None:
+        """Let `current` lead to another release."""
+        ...
+
     def kill(self, spec: ProcessSpec) -> None: ...
 
 
@@ -47,12 +51,19 @@ class PidfileWorld:
         self.root = root
         self.manager: Manager = PidfileManager()
 
+    def release(self, name: str) -> None:
+        (self.root / "releases" / name).mkdir(parents=True, exist_ok=True)
+        (self.root / "current").unlink(missing_ok=True)
+        (self.root / "current").symlink_to(f"releases/{name}")
+
     def spec(self, behaviour: Behaviour, index: int = 0) -> ProcessSpec:
+        if not (self.root / "current").exists():
+            self.release("1")
         slot = Slot("karafka", index)
         spec = ProcessSpec(
             name=str(slot),
             command=(sys.executable, "-c", SCRIPTS[behaviour]),
-            directory=str(self.root),
+            directory=str(self.root / "current"),
             files=SlotFiles.below(str(self.root), "tmp/pids/karafka.pid", slot),
         )
         if behaviour is Behaviour.NEVER_READY:
@@ -79,6 +90,9 @@ class FakeWorld:
         spec = PidfileWorld(self.root).spec(behaviour, index)
         self.manager.behaviours[spec.name] = behaviour
         return spec
+
+    def release(self, name: str) -> None:
+        PidfileWorld(self.root).release(name)
 
     def kill(self, spec: ProcessSpec) -> None:
         self.manager.kill(spec.name)

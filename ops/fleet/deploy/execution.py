@@ -20,7 +20,7 @@ from ops.fleet.deploy.fleet import Fleet, StepFailedError
 from ops.fleet.deploy.flow import ROLLBACK, Flow, Stage
 from ops.fleet.deploy.hook_call import TIMEOUT_HINT, call
 from ops.fleet.deploy.hooks import Hook, Kind, environment
-from ops.fleet.deploy.outcome import Aftermath, Ending, Restart, Restarted
+from ops.fleet.deploy.outcome import Aftermath, Ending, Restart, Restarted, extent
 from ops.fleet.deploy.work import Work
 from ops.fleet.inherited_lease import text_of
 from ops.fleet.report import INTERRUPTED
@@ -60,7 +60,8 @@ class Execution:
         done = self._work.done
         count = len(self._fleet.places)
         how = "restarted" if self._restarted else "not restarted"
-        how = f"rolled back, {how}" if self._flow.name == ROLLBACK else how
+        if self._flow.name == ROLLBACK:
+            how = f"rolled back, {extent(self._restarted.report) if self._restarted else how}"
         end = f"release {done.release} ({done.revision}) is current on {count} hosts, {how}"
         return self._end(Ending(0, [*done.remarks, end]))
 
@@ -180,7 +181,8 @@ class Execution:
         )  # fmt: skip
 
     def _rollout(self, hook: Hook) -> None:
-        self._restarted = self._restart(self._fleet.names, "")
+        back = self._flow.name == ROLLBACK  # what never left the release has no need of it
+        self._restarted = self._restart(self._fleet.names, "", outdated=back)
         report = self._restarted.report
         if report.interrupted:
             raise KeyboardInterrupt

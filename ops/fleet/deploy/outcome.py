@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ops.core.errors import ExitCode, LockHeldError, OpsError
 from ops.core.protocol import Event, Verb
@@ -18,6 +18,8 @@ from ops.fleet.report import INTERRUPTED, Kind, Outcome, Report
 from ops.fleet.rollout import carry_out
 
 AUTOMATIC = "automatic rollback"
+_THE_REST = "karafka.restart --outdated"
+_NAMED = 4  # processes that are named; more are counted
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,17 @@ class Restarted:
     name: str = ""
 
 
-Restart = Callable[[Sequence[str], str], Restarted]
-"""Restarts the processes of hosts; the second argument is the reason to overrule the preflight, empty for none."""
+class Restart(Protocol):
+    """Restarts the processes of hosts."""
+
+    def __call__(self, hosts: Sequence[str], force: str, *, outdated: bool) -> Restarted:
+        """Restart them.
+
+        Parameters
+        ----------
+        force : the reason to overrule the preflight; empty for none.
+        outdated : those alone that run another release than `current` of their host, or do not run.
+        """
 
 
 @dataclass
@@ -102,29 +113,34 @@ class Aftermath:
         release, narrator = self._done.release, self._fleet.narrator
         assert self._restarted is not None
         attempted = attempted_hosts(self._restarted.report)
+        who = "no process had been touched"
         narrator.tell(Said(f"{AUTOMATIC}: release {release} is bad", failed=True))
         if not self._try(DeployAction.REVERT, reason=_reason("the rollout", error)):
             ending.lines.append("current could not be switched back everywhere")
             self._left_to_you(ending)
             return
         if attempted:
-            again = self._restart(attempted, f"{AUTOMATIC} of {release}").report
+            again = self._restart(attempted, f"{AUTOMATIC} of {release}", outdated=True).report
             if again.exit_code:
                 ending.lines.append(f"current leads back, but the restart of {', '.join(attempted)} failed")
-                ending.lines.append(f"to go on: {self._command('karafka.restart')}")
+                ending.lines.append(f"to go on: {self._command(_THE_REST)}")
                 return
+            who = extent(again)
         ending.code = ExitCode.ROLLED_BACK
-        who = f"{', '.join(attempted)} restarted" if attempted else "no process had been touched"
         ending.lines.append(f"rolled back from {release}: {who}; it is marked bad")
 
     def _left_to_you(self, ending: Ending) -> None:
         release, back = self._done.release, f"to go back: {self._command('deploy.rollback')}"
-        if self._restarted is not None and not self._restarted.report.exit_code:
+        report = self._restarted.report if self._restarted is not None else None
+        if report is not None and not report.exit_code:
             ending.lines += [f"release {release} is current, and was restarted before that", back]
+            return
+        if report is not None and all(one.ok for one in report.outcomes) and report.outcomes:
+            ending.lines += [f"release {release} is current, and all processes were restarted: see the table", back]
             return
         ending.lines += [
             f"release {release} is current, and not everything runs it: see the table",
-            f"to go on:   {self._command('karafka.restart')}",
+            f"to go on:   {self._command(_THE_REST)}",
             back,
         ]
 
@@ -157,6 +173,16 @@ def attempted_hosts(report: Report) -> tuple[str, ...]:
     """Give the hosts whose turn had come in a restart."""
     tried = (one.host for one in report.outcomes if one.kind is not Kind.NOT_ATTEMPTED and one.batch)
     return tuple(dict.fromkeys(tried))
+
+
+def extent(report: Report) -> str:
+    """Return in words which processes were restarted, and how many were left alone as they run the release already."""
+    kept = sum(len(one.kept) + sum(each.kept for each in one.processes) for one in report.outcomes)
+    done = [
+        f"{one.host} {each.name}" for one in report.outcomes if one.batch for each in one.processes if not each.kept
+    ]
+    names = ", ".join(done) if len(done) <= _NAMED else f"{len(done)} processes"
+    return f"{names or 'nothing'} restarted" + (f", {kept} already on it" if kept else "")
 
 
 class _Silent:

@@ -42,6 +42,7 @@ def stop(context: Context, options: Options, lock_wait: int = 0) -> int:
     force="go on against the preflight; needs --reason",
     reason="why; kept in the lease and the evidence",
     reachable_only="go on without the hosts that do not answer; without it nothing is touched then (exit 4)",
+    outdated="only processes that run another release than current of their host, or do not run",
 )
 def restart(
     context: Context,
@@ -50,6 +51,7 @@ def restart(
     force: bool = False,
     reason: str = "",
     reachable_only: bool = False,
+    outdated: bool = False,
 ) -> int:
     """Restart processes: batch after batch, a gate after each, up to the first failure or refusal (exit 11)."""
     from ops.core.errors import UsageError
@@ -58,7 +60,10 @@ def restart(
     if force and not why:
         raise UsageError("it needs a reason", where="--force", hint='add --reason "..."')
     overruled = why if force else ""
-    return _change(context, "restart", options, lock_wait, reason=why, force=overruled, reachable_only=reachable_only)
+    return _change(
+        context, "restart", options, lock_wait,
+        reason=why, force=overruled, reachable_only=reachable_only, outdated=outdated,
+    )  # fmt: skip
 
 
 def _change(
@@ -70,11 +75,13 @@ def _change(
     reason: str = "",
     force: str = "",
     reachable_only: bool = False,
+    outdated: bool = False,
 ) -> int:
     """Plan a verb, carry it out under the lease, show what came of it; gives the exit code."""
     from ops.core.protocol import Verb
     from ops.fleet.inventory import Selection
     from ops.fleet.lease_host import lease_host
+    from ops.fleet.outdated import only_outdated, rest_of
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.leasing import check_wait, hold
     from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
@@ -85,6 +92,8 @@ def _change(
     check_wait(lock_wait)
     settings = load_settings(context)
     plan = make_plan(settings, load_places(context, settings, *options.selection), Verb(verb))
+    if outdated:
+        plan = only_outdated(plan)
     covers = Selection.parse(*options.selection).covers
     if options.dry_run:
         with make_staying_transport(context, settings) as transport:
@@ -95,21 +104,20 @@ def _change(
     progress = MarkedProgress(sys.stderr, marks)
     narrator = Narrator(progress, talkative=True, in_full=options.json)
     evidence = None
-    with (
-        make_staying_transport(context, settings) as transport,
-        marks.section(f"karafka.{verb} {settings.stage}"),
-        hold(context, settings, transport, reason or verb, lock_wait, progress.say) as lease,
-    ):
-        plan = plan.under(lease.fence)
-        if plan.verb is Verb.RESTART:
-            say = progress.say
-            report, evidence = restart_under(
-                lease, settings, plan, transport, narrator, say,
-                covers=covers, force=force, reachable_only=reachable_only,
-            )  # fmt: skip
-            store(evidence, lease_host(settings, transport), progress.trouble)
-        else:
-            report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
+    doing = f"{verb} --outdated" if outdated else verb
+    with make_staying_transport(context, settings) as transport, marks.section(f"karafka.{doing} {settings.stage}"):
+        report = _nothing_outdated(settings, plan, transport, covers, progress.say) if outdated else None
+        if report is None:
+            with hold(context, settings, transport, reason or doing, lock_wait, progress.say) as lease:
+                plan = plan.under(lease.fence)
+                if plan.verb is Verb.RESTART:
+                    report, evidence = restart_under(
+                        lease, settings, plan, transport, narrator, progress.say,
+                        covers=covers, force=force, reachable_only=reachable_only,
+                    )  # fmt: skip
+                    store(evidence, lease_host(settings, transport), progress.trouble)
+                else:
+                    report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
     if options.json:
         print_json({**report.as_json(), **({"evidence": evidence.as_json()} if evidence else {})})
     else:
@@ -117,6 +125,8 @@ def _change(
         print_evidence(evidence)
     if report.ended is not None:
         progress.trouble(str(report.ended))
+    if evidence is not None and (command := rest_of(evidence, *options.selection)):
+        progress.say(f"to go on with the rest: {command}")
     summarise(marks, verb, settings.stage, int(report.exit_code), outcomes(report), evidence)
     return int(report.exit_code)
 
@@ -124,10 +134,14 @@ def _change(
 def _foreseen(
     settings: Settings, plan: Plan, transport: Transport, covers: Callable[[Slot], bool]
 ) -> tuple[Plan, tuple[str, ...]]:
-    """Add to a plan what a look at its hosts shows: the stop of superfluous slots; and give who cannot be looked at."""
+    """Make of a plan what a look at its hosts shows, and give who cannot be looked at.
+
+    The stop of superfluous slots comes to it; of a restart of what is outdated, what is not goes.
+    """
     from dataclasses import replace
 
     from ops.core.protocol import Verb
+    from ops.fleet.outdated import narrowed
     from ops.fleet.report import Kind
     from ops.fleet.roll_call import RollCall
 
@@ -137,10 +151,32 @@ def _foreseen(
     whole = everybody(settings)
     some = tuple(tuple(one for one in batch if one.target.name in chosen) for batch in whole.batches)
     report = _looker(replace(whole, batches=some), transport)(frozenset())
+    if report.interrupted:
+        raise KeyboardInterrupt
     call = RollCall(settings)
     call.first(report, plan)
     unasked = tuple(one.host for one in report.outcomes if one.kind is not Kind.ANSWERED)
-    return replace(plan, superfluous=call.superfluous(plan, covers)), unasked
+    seen = replace(plan, superfluous=call.superfluous(plan, covers))
+    return narrowed(settings, seen, report) if plan.outdated else seen, unasked
+
+
+def _nothing_outdated(
+    settings: Settings,
+    plan: Plan,
+    transport: Transport,
+    covers: Callable[[Slot], bool],
+    say: Callable[[str], None],
+) -> Report | None:
+    """Look without the lease whether a restart of what is outdated has anything to do; None where it may have."""
+    from ops.fleet.outdated import nothing_to_do
+    from ops.fleet.rollout import carry_out
+    from ops.fleet.tasks.showing import Silent
+
+    seen, unasked = _foreseen(settings, plan, transport, covers)
+    if seen.steps or unasked:
+        return None
+    say(nothing_to_do(seen))
+    return carry_out(seen, transport, Silent())
 
 
 def _start_or_stop(

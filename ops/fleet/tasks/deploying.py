@@ -207,13 +207,15 @@ def _restart(fleet: Fleet, lease: Held) -> Restart:
     from ops.fleet.deploy.outcome import Restarted
     from ops.fleet.inventory import Selection
     from ops.fleet.lease_host import lease_host
+    from ops.fleet.outdated import only_outdated
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.changes import restart_under, store
 
     settings, transport, narrator = fleet.settings, fleet.transport, fleet.narrator
 
-    def restart(hosts: Sequence[str], force: str) -> Restarted:
+    def restart(hosts: Sequence[str], force: str, *, outdated: bool) -> Restarted:
         plan = make_plan(settings, fleet.only(hosts).places, Verb.RESTART).under(lease.fence)
+        plan = only_outdated(plan) if outdated else plan
         report, evidence = restart_under(
             lease, settings, plan, transport, Teller(narrator), lambda text: narrator.tell(Said(text)),
             covers=Selection().covers, force=force,

@@ -11,7 +11,7 @@ __all__ = ["Narrator", "Silent", "outcomes", "print_json", "print_plan", "rows",
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ops.core.protocol import Event
+    from ops.core.protocol import Event, ProcessReport
     from ops.core.sight import Row
     from ops.core.survey import Survey
     from ops.fleet.plan import Plan
@@ -44,7 +44,7 @@ class Narrator:
         """Say what came of a host."""
         if self._talkative and outcome.response is not None:
             for report in outcome.response.processes:
-                if not report.ok or (outcome.host, report.name) not in self._told:
+                if not report.ok or report.kept or (outcome.host, report.name) not in self._told:
                     self._progress.report(outcome.host, report)
         if outcome.trouble and (self._talkative or self._in_full):
             self._progress.trouble(outcome.trouble if self._in_full else outcome.trouble.splitlines()[0])
@@ -71,7 +71,7 @@ def rows(report: Report) -> tuple[HostRows, ...]:
     """Give a report's table."""
     from ops.render.processes import HostRows
 
-    return tuple(HostRows(one.host, (*one.processes, *one.others), one.trouble) for one in report.outcomes)
+    return tuple(HostRows(one.host, (*one.told, *one.others), one.trouble) for one in report.outcomes)
 
 
 def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
@@ -90,18 +90,18 @@ def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
 
 
 def settled_rows(report: Report) -> tuple[HostRows, ...]:
-    """Give the table of a report whose progress has been told already: without remarks on what went well."""
+    """Give the table of a report whose progress has been told already: without remarks on what was done well."""
     from dataclasses import replace
 
-    return tuple(
-        replace(one, processes=tuple(replace(each, message="") if each.ok else each for each in one.processes))
-        for one in rows(report)
-    )
+    def settled(one: ProcessReport) -> ProcessReport:
+        return replace(one, message="") if one.ok and not one.kept else one
+
+    return tuple(replace(one, processes=tuple(map(settled, one.processes))) for one in rows(report))
 
 
 def outcomes(report: Report) -> list[tuple[str, str, str]]:
     """Give of each process its host, its name and what came of it."""
-    return [(one.host, each.name, each.message or str(each.state)) for one in report.outcomes for each in one.processes]
+    return [(one.host, each.name, each.message or str(each.state)) for one in report.outcomes for each in one.told]
 
 
 def print_plan(plan: Plan, *, as_json: bool, unasked: Sequence[str] = ()) -> None:

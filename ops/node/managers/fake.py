@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from ops.core.process import already_on
 from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.states import State
 from ops.core.strenum import StrEnum
+from ops.node import outdated
 
 
 class Behaviour(StrEnum):
@@ -25,6 +28,7 @@ class _Place:
     pid: int | None = None
     starts: int = 0
     pidfile: bool = False
+    release: str = ""
 
 
 class FakeManager:
@@ -49,7 +53,9 @@ class FakeManager:
         place = self._place(spec)
         restarts = max(place.starts - 1, 0)
         if place.pid is not None:
-            return ProcessReport(spec.name, State.RUNNING, pid=place.pid, uptime_seconds=0.0, restarts=restarts)
+            return ProcessReport(
+                spec.name, State.RUNNING, pid=place.pid, uptime_seconds=0.0, release=place.release, restarts=restarts
+            )
         return ProcessReport(spec.name, State.DEAD if place.pidfile else State.STOPPED, restarts=restarts)
 
     def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
@@ -69,7 +75,7 @@ class FakeManager:
         if behaviour is Behaviour.NEVER_READY:
             text = f"it was not ready within {spec.start_timeout_seconds:g} s; ended after 0.0 s"
             return replace(self.status(spec), ok=False, message=text)
-        place.pid, place.pidfile = next(self._pids), True
+        place.pid, place.pidfile, place.release = next(self._pids), True, Path(spec.directory).resolve().name
         return replace(self.status(spec), message="ready after 0.0 s")
 
     def stop(self, spec: ProcessSpec) -> ProcessReport:
@@ -84,7 +90,10 @@ class FakeManager:
         return replace(self.status(spec), message="ended after 0.0 s")
 
     def restart(self, spec: ProcessSpec) -> ProcessReport:
-        """Stop it and start it."""
+        """Stop it and start it, unless it is left alone as what runs `current`."""
+        found = self.status(spec)
+        if spec.only_outdated and not outdated.why(found, spec):
+            return replace(found, message=already_on(found.release), kept=True)
         stopped = self.stop(spec)
         started = self.start(spec)
         return replace(started, message=f"{stopped.message}; {started.message}")

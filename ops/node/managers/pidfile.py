@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import inspection
+from ops.node import inspection, outdated
 from ops.node.managers.attempt import attempt
 from ops.node.turn import Permit, unbound
 
@@ -53,7 +53,7 @@ class PidfileManager:
 
     def restart(self, spec: ProcessSpec) -> ProcessReport:
         """Hand over to a warm replacement where the process can; else stop it, prove that, and start it."""
-        return self._operate(spec, lambda operation: operation.restart())
+        return self._operate(spec, outdated.restart)
 
     def _operate(self, spec: ProcessSpec, work: Callable[[Operation], ProcessReport]) -> ProcessReport:
         from ops.node.operation import Operation  # sockets and subprocesses: a status does without

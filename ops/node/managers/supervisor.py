@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.core.keeping import Keeping
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
-from ops.node import inspection, oversight
+from ops.node import inspection, outdated, oversight
 from ops.node.managers.attempt import attempt
 from ops.node.supervisord import Supervisord, SupervisorError
 from ops.node.turn import Permit, unbound
@@ -70,7 +70,7 @@ class SupervisorManager:
 
     def restart(self, spec: ProcessSpec) -> ProcessReport:
         """Stop it, prove that, and start it."""
-        return self._operate(spec, lambda operation: operation.restart())
+        return self._operate(spec, outdated.restart)
 
     def _operate(self, spec: ProcessSpec, work: Callable[[SupervisedOperation], ProcessReport]) -> ProcessReport:
         from ops.node.supervised import SupervisedOperation  # sockets and subprocesses: a status does without

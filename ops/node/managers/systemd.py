@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ops.core.keeping import Keeping
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.core.states import ALIVE, State
-from ops.node import inspection
+from ops.node import inspection, outdated
 from ops.node.managers.attempt import attempt
 from ops.node.systemctl import Facts, Systemctl, SystemdError
 from ops.node.turn import Permit, unbound
@@ -73,7 +73,7 @@ class SystemdManager:
 
     def restart(self, spec: ProcessSpec) -> ProcessReport:
         """Stop it, prove that, and start it: two commands, so that both are timed."""
-        return self._operate(spec, lambda operation: operation.restart())
+        return self._operate(spec, outdated.restart)
 
     def _told(self, report: ProcessReport, unit: str) -> ProcessReport:
         """Add what a crash-looping process said last; of all others the journal is not read."""

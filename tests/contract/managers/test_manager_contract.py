@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ops.core.deadline import Deadline
 from ops.core.protocol import ProcessReport
@@ -82,6 +83,25 @@ def test_a_restart_of_what_does_not_run_starts_it(world: World) -> None:
     # Then a restart is a start
     assert (report.ok, report.state, report.restarts) == (True, State.RUNNING, 0)
     assert report.message.startswith("not running; ready after ")
+
+
+def test_a_restart_of_what_is_outdated_leaves_alone_what_runs_the_release(world: World) -> None:
+    # Given a running process
+    spec = replace(world.spec(Behaviour.SERVES), only_outdated=True)
+    first = world.manager.start(replace(spec, only_outdated=False))
+    # When what is outdated is restarted
+    same = world.manager.restart(spec)
+    # Then it is left alone, as it is not
+    assert (same.ok, same.kept, same.pid, same.message) == (True, True, first.pid, "already on release 1")
+    # And once `current` leads to another release, it is another process
+    world.release("2")
+    other = world.manager.restart(spec)
+    assert (other.ok, other.kept, other.state, other.release) == (True, False, State.RUNNING, "2")
+    assert other.pid != first.pid
+    # And one that was stopped is started
+    world.manager.stop(spec)
+    started = world.manager.restart(spec)
+    assert (started.ok, started.kept, started.state) == (True, False, State.RUNNING)
 
 
 def test_a_command_that_exits_at_once_is_a_failed_start(world: World) -> None:

@@ -104,8 +104,8 @@ class Project:
 
 
 def _nobody() -> Restart:
-    def restart(hosts: Sequence[str], force: str) -> Any:
-        raise AssertionError((hosts, force))
+    def restart(hosts: Sequence[str], force: str, *, outdated: bool) -> Any:
+        raise AssertionError((hosts, force, outdated))
 
     return restart
 
@@ -298,17 +298,17 @@ def test_a_fleet_that_was_switched_in_part_is_switched_back(project: Project, tm
 def test_only_a_rollout_that_fails_is_rolled_back(project: Project) -> None:
     # Given two releases, settings that roll back by themselves, and a restart that goes well
     project.run()
-    asked: list[tuple[str, ...]] = []
+    asked: list[tuple[object, ...]] = []
 
-    def restart(hosts: Sequence[str], force: str) -> Restarted:
-        asked.append((*hosts, force))
+    def restart(hosts: Sequence[str], force: str, *, outdated: bool) -> Restarted:
+        asked.append((*hosts, force, outdated))
         return Restarted(Report(Plan(Verb.RESTART, "test", (), 0, 1), ()))
 
     # When a hook after it fails
     heard = project.run(RESTART, failing("finished", "after"), restart=restart, auto_rollback=True)
     # Then the release stays, which is said
     assert heard.result.exit_code == 1
-    assert asked == [("host1", "")]
+    assert asked == [("host1", "", False)]
     assert project.releases.current() == heard.result.release
     assert "was restarted before that\nto go back: fab test deploy.rollback" in heard.result.message
 
