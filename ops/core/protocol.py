@@ -52,7 +52,6 @@ ANSWERS = {
 }  # fmt: skip
 """The same of a response."""
 
-
 _WORDS = frozenset({"detail", "error", "message", "log", "troubles", "done", "notes", "reason"})
 _NAMES = frozenset({"facts", "progress", "described", "consumer"})  # of topics and groups, of files
 
