@@ -60,7 +60,8 @@ def note(
 def _append(path: Path, line: str) -> None:
     """Add one line whole: O_APPEND, one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # O_NONBLOCK: a fifo that somebody has made there would be waited for, for ever
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     try:
         os.write(descriptor, f"{line}\n".encode())
     finally:

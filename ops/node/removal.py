@@ -25,7 +25,6 @@ def remove(path: Path) -> str:
     -------
     What is left of it, in words; empty for nothing.
     """
-    removal = _Removal()
     try:
         parent = os.open(path.parent, _FOLDER & ~os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -33,6 +32,7 @@ def remove(path: Path) -> str:
     except OSError as error:
         return f"{path.parent}: {error.strerror}"
     try:
+        removal = _Removal(_mount_of(parent))
         removal.remove(os.fsencode(path.name), parent, ())
     finally:
         os.close(parent)
@@ -40,10 +40,10 @@ def remove(path: Path) -> str:
 
 
 class _Removal:
-    def __init__(self) -> None:
+    def __init__(self, mount: bytes) -> None:
         self._first = ""
         self._count = 0
-        self._mount = b""
+        self._mount = mount
 
     def text(self) -> str:
         """Say what is left."""
@@ -67,10 +67,8 @@ class _Removal:
             return self._left(path, f"it lies below more than {_DEEPEST} folders")
         folder = self._open(name, parent)
         try:
-            mount = _mount_of(folder)
-            if mount != (self._mount or mount):
+            if _mount_of(folder) != self._mount:
                 return self._left(path, "something is mounted there")
-            self._mount = mount
             whole = True
             for entry in os.listdir(folder):  # noqa: PTH208  by its descriptor
                 whole = self.remove(os.fsencode(entry), folder, path) and whole

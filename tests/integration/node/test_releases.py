@@ -283,7 +283,8 @@ def test_what_cannot_be_removed_is_a_remark_and_deploys_go_on(place: Place) -> N
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"there\n"
         place.enter = ("nsenter", "-U", "-m", "--preserve-credentials", "-t", str(holder.pid))
-        (place.root / "revisions.log").mkdir()  # nor can this be written
+        (place.root / "revisions.log").unlink(missing_ok=True)
+        os.mkfifo(place.root / "revisions.log")  # nor can this be written, which nobody reads
         # When deploys go on
         for name in ("20260101000003", "20260101000004", "20260101000005"):
             for answer in (

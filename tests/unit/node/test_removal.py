@@ -13,10 +13,11 @@ from ops.node.removal import remove
 from tests.labs.parts import NAMESPACES, needs
 
 REMOVE = """
+import sys
 from pathlib import Path
 from ops.node.removal import remove
 print(remove(Path("release").absolute()))
-print([path.name for path in Path("release/uploads").iterdir()])
+print([path.name for path in Path(sys.argv[1]).iterdir()])
 """
 
 
@@ -48,18 +49,21 @@ def test_read_only_folders_of_ours_and_links_go_and_what_links_lead_to_stays(tmp
 
 
 @needs(NAMESPACES)
-@pytest.mark.parametrize("mount", ["mount --bind data release/uploads", "mount -t tmpfs none release/uploads"])
-def test_what_is_mounted_there_is_left_with_all_that_is_in_it_and_told(tmp_path: Path, mount: str) -> None:
-    # Given a folder that has something mounted in it: of its own file system, or another one
+@pytest.mark.parametrize("mount", ["mount --bind data", "mount -t tmpfs none"])
+@pytest.mark.parametrize(("place", "name"), [("release/uploads", "uploads"), ("release", "release")])
+def test_what_is_mounted_there_is_left_with_all_that_is_in_it_and_told(
+    tmp_path: Path, mount: str, place: str, name: str
+) -> None:
+    # Given a folder that has something mounted in it, or over it: of its own file system, or another one
     (tmp_path / "release/uploads").mkdir(parents=True)
     (tmp_path / "release/file").write_text("x")
     (tmp_path / "data").mkdir()
     # When it is removed
-    script = f"{mount} && touch release/uploads/kept && exec {sys.executable} -c '{REMOVE}'"
+    script = f"{mount} {place} && touch {place}/kept && exec {sys.executable} -c '{REMOVE}' {place}"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )  # fmt: skip
-    # Then what is mounted is there, told by its name, and the rest is gone
-    assert done.stdout == "'uploads': something is mounted there\n['kept']\n", done.stderr
-    assert not (tmp_path / "release/file").exists()
+    # Then what is mounted is there, told by its name, and the rest of the folder is gone
+    assert done.stdout == f"'{name}': something is mounted there\n['kept']\n", done.stderr
+    assert (tmp_path / "release/file").exists() == (place == "release")
