@@ -17,7 +17,7 @@ from ops.core.linked import REVISION
 from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
-from ops.node import audit, building, extraction, fitness, lfs, linking, nameless, resident, sources, streaming
+from ops.node import audit, building, extraction, fitness, hook_file, lfs, linking, resident, sources, streaming
 from ops.node.archive_paths import shown_name
 from ops.node.payload import Payload
 from ops.node.releases import Releases
@@ -130,6 +130,7 @@ class _Step:
             if self._remove(name):
                 self._tell("removed", f"{name}, which was not whole")
         sources.tidy(releases.folder)
+        hook_file.tidy(releases.root)
         path = releases.begin(
             Release(call.release, revision=call.revision, branch=call.branch, performer=call.performer)
         )
@@ -185,14 +186,11 @@ class _Step:
         deadline = Deadline(call.timeout_seconds)
         where = self._release if self._release.is_dir() and call.release else self.releases.root
         parts = iter(lambda: self._payload.read(_HOOK_BYTES, deadline, self._permit), b"")
-        program = nameless.program(call.name, parts, self.releases.root)
-        try:
+        with hook_file.program(call.name, parts, self.releases.root) as (path, descriptor):
             ended = self._run(
-                [call.name], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
-                env=building.environment(call.env), program=program,
+                [path], deadline.remaining, lambda line: self._tell("hook", line), directory=where,
+                env=building.environment(call.env), program=descriptor,
             )  # fmt: skip
-        finally:
-            os.close(program)
         ended.require(f"the hook {call.name} failed")
         return _done(f"{call.name} ended well")
 

@@ -87,10 +87,11 @@ def run(
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
     most = _PART_BYTES if whole else _LINE_BYTES
     offspring = Offspring()
+    file = argv[0] if program is None else f"/proc/self/fd/{program}"
     try:
         child = subprocess.Popen(
             argv,
-            executable=None if program is None else f"/proc/self/fd/{program}",
+            executable=file,
             pass_fds=() if program is None else (program,),
             cwd=directory,
             env={**(os.environ if env is None else env), **offspring.variables},
@@ -101,6 +102,8 @@ def run(
         )
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        if isinstance(error, FileNotFoundError) and os.path.exists(file) and "/" in file:  # noqa: PTH110  by its name
+            why = "the interpreter that its first line names is not there (as where that ends in CR LF)"
         raise NotRunError(f"{argv[0]} cannot be run: {why}", where=str(directory or "")) from error
     pipe = child.stdout or child.stderr
     assert pipe is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +84,12 @@ def test_an_artifacts_name_is_never_a_path_nor_an_option(root: Path, name: str) 
 
 
 HOOKS = {
-    "sh": "#!/bin/sh\necho $KARAFKA_HOOK $(find . -name '*after-updated*') $(pwd)\n",
+    "sh": "#!/bin/sh\necho $KARAFKA_HOOK $(pwd)\n",
+    "named": "#!/bin/sh\ncase $0 in /*/after-updated.x) echo $KARAFKA_HOOK $(pwd); esac\n",
+    "by its real path": (
+        f"#!{sys.executable}\nimport os, sys\nos.stat(os.path.realpath(sys.argv[0]))\n"
+        "print(os.environ['KARAFKA_HOOK'], os.getcwd())\n"
+    ),
     "bash": "#!/usr/bin/env -S bash -e\necho $KARAFKA_HOOK $(pwd)\n",
     "python": f"#!{sys.executable}\nimport os\nprint(os.environ['KARAFKA_HOOK'], os.getcwd())\n",
     "perl": '#!/usr/bin/perl\nuse Cwd;\nprint "$ENV{KARAFKA_HOOK} ", getcwd, "\\n";\n',
@@ -90,16 +97,36 @@ HOOKS = {
 
 
 @pytest.mark.parametrize("text", HOOKS.values(), ids=HOOKS)
-def test_a_hook_in_any_language_runs_in_deploy_to_and_is_in_no_folder(root: Path, text: str) -> None:
-    # Given a hook, which may be run from no folder that somebody else can change
+def test_a_hook_in_any_language_runs_in_deploy_to_and_nothing_is_left_of_it(root: Path, text: str) -> None:
+    # Given a hook
     # When it runs
     told, answer = ask(
         root, DeployAction.HOOK, text.encode(), name="after-updated.x", env={"KARAFKA_HOOK": "after-updated.x"}
     )
     # Then it does so in deploy_to
     assert (answer.error, told) == ("", [f"after-updated.x {root}"])
-    # And nothing but the note of it was written there
+    # And nothing but the note of it is left there
     assert {path.name for path in root.rglob("*") if path.is_file()} == {"karafka-audit.log"}
+    assert {path.name for path in root.iterdir()} == {"shared"}
+
+
+def test_what_an_agent_that_was_killed_has_left_of_a_hook_is_removed_by_the_next_deploy(root: Path) -> None:
+    # Given what is left of a hook, whose folder none but its user may look into
+    says = "#!/bin/sh\nkill -9 $PPID\n"
+    made = DeployCall(DeployAction.HOOK, str(root), name="after-updated")
+    request = Request(Verb.DEPLOY, "h1", (), shared=str(root / "shared"), deploy=made)
+    data = f"{request.encode()}\n{says}".encode()
+    argv = (sys.executable, "-P", "-m", "ops.node")
+    killed = subprocess.run(argv, input=data, capture_output=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = [path for path in root.iterdir() if path.name != "shared"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in left] == [0o700]
+    # When the next release is made
+    digest = hashlib.sha256(b"x").hexdigest()
+    _, answer = ask(root, DeployAction.UPDATE, b"x", release=RELEASE, artifact=Artifact("a.whl", 1, digest))
+    # Then it is gone
+    assert answer.error == ""
+    assert {path.name for path in root.iterdir()} == {"shared", "releases"}
 
 
 # Mounts a folder noexec, in a namespace of its own, and becomes the program that follows.
@@ -147,7 +174,8 @@ def test_a_hook_that_is_a_binary_runs_and_one_that_cannot_says_why(root: Path) -
     assert "here" in told
     # And one whose interpreter is missing is named, as one that fails or does not end
     for text, said in (
-        ("#!/none\n", "after-updated cannot be run: No such file"),
+        ("#!/none\n", "after-updated cannot be run: the interpreter that its first line names is not there"),
+        ("#!/bin/sh\r\n", "after-updated cannot be run: the interpreter that its first line names is not there"),
         ("#!/bin/sh\nexit 3\n", "the hook after-updated failed"),
         ("#!/bin/sh\nsleep 60\n", "after-updated had not ended after"),
     ):
