@@ -11,7 +11,10 @@ from pathlib import Path
 from ops.core.errors import OpsError
 from ops.node.archive_paths import shown_name
 
-_POINTER = re.compile(rb"version https?://[^\n]{1,100}/spec/[^\n]{1,20}\n(.{1,400}\n)*?oid sha256:[0-9a-f]{64}\n")
+# As git-lfs reads them: its earlier versions' addresses, too, empty lines, and lines that end in CR LF
+_POINTER = re.compile(
+    rb"\s*version https?://[^\n]{1,100}/(spec|v)/[^\n]{1,20}\n(.{0,400}\n)*?oid sha256:[0-9a-f]{64}\r?\n"
+)
 _LONGEST_BYTES = 1024  # as its specification has it
 
 

@@ -87,7 +87,8 @@ def archive(
         found: list[str] = []
         mirror.git(("cat-file", "-t", f"{revision}:{below}"), deadline.remaining, found.append)
         if found != ["tree"]:
-            raise OpsError(f"there is no folder {below!r} in {revision[:12]}", hint="the setting repo_tree names it")
+            hint = "the setting repo_tree names it; a file, a link, and what lies in a submodule, are none"
+            raise OpsError(f"there is no folder {below!r} in {revision[:12]}", hint=hint)
     top = f"{below}/".encode() if below else b""
     packed = release.with_name(f".{release.name}.tar")
 

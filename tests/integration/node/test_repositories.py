@@ -318,6 +318,16 @@ def test_a_pointer_of_git_lfs_never_becomes_a_release(tmp_path: Path) -> None:
     (release / "a/other.bin").write_text(POINTER)
     with pytest.raises(OpsError, match=r"'a/model.bin', and 1 more came as a pointer of Git LFS"):
         require_none(release, "")
+    (release / "a/other.bin").unlink()
+    # And in all other forms that git-lfs takes for one
+    for form in (
+        POINTER.replace("\n", "\r\n"), f"\n{POINTER}", POINTER.replace("oid", "\noid"), POINTER.rstrip(),
+        POINTER.replace("https://git-lfs.github.com/spec/v1", "http://git-media.io/v/2"),
+        POINTER.replace("git-lfs", "hawser"),
+    ):  # fmt: skip
+        (release / "a/model.bin").write_bytes(form.encode())
+        with pytest.raises(OpsError, match=r"'a/model.bin' came as a pointer of Git LFS"):
+            require_none(release, "")
 
 
 @needs(GIT_LFS)
