@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from ops.core.records import dataclass
 
 DIRS, FILES = "linked_dirs", "linked_files"
 REVISION = "REVISION"

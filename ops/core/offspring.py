@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
+from ops.core.records import dataclass
 
 _VARIABLE = "OPS_RUN_OF_PROGRAM"
 _OF_A_SLOT = b"KARAFKA_STATUS_FILE="  # every process of a slot has it
@@ -40,7 +39,7 @@ class Offspring:
     """
 
     def __init__(self) -> None:
-        self.variables = {_VARIABLE: uuid.uuid4().hex}
+        self.variables = {_VARIABLE: os.urandom(16).hex()}
         self._mark = f"{_VARIABLE}={self.variables[_VARIABLE]}".encode()
 
     def living(self, leader: int) -> tuple[Identity, ...]:

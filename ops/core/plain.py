@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from ops.core.masking import SECRETS
 
 _INSTEAD = "\N{REPLACEMENT CHARACTER}"
@@ -40,4 +38,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def _is_shown(character: str) -> bool:
-    return character.isprintable() or unicodedata.category(character) == "Zs"
+    if character.isprintable():
+        return True
+    import unicodedata
+
+    return unicodedata.category(character) == "Zs"

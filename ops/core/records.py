@@ -117,7 +117,9 @@ else:
                     names[name] = dataclasses.field(default_factory=default.make)
                 elif default is not _NONE:
                     names[name] = default
-            return getattr(dataclasses.dataclass(frozen=True)(type(owner.__name__, (), names)), self._name)
+            made = getattr(dataclasses.dataclass(frozen=True)(type(owner.__name__, (), names)), self._name)
+            setattr(owner, self._name, made)  # once: it takes longer than all that is asked for with it
+            return made
 
     class _Methods:
         """What all of these classes have."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
+
+from ops.core.records import dataclass
 
 _ADDRESS = re.compile(r"(?P<scheme>(?:https?|ftps?|ssh|git|[a-z]+\+[a-z]+)://)(?P<rest>\S*)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core.errors import OpsError
 from ops.core.protocol import ProcessSpec
+from ops.core.records import replace
 from ops.core.release import DeployCall
 from ops.node import environment
 from ops.node.streaming import Run

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ops.core.errors import OpsError
 from ops.core.linked import REVISION
 from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
+from ops.core.records import replace
 from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, hook_file, lfs, linking, resident, sources, streaming
 from ops.node.archive_paths import shown_name

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from ops.core.deadline import Deadline
 from ops.core.decoding import decode
 from ops.core.errors import OpsError
 from ops.core.locks import Byte, SlotLock
+from ops.core.records import asdict
 
 _LOCK_SECONDS = 10.0  # others hold it for as long as one small file takes to reach the disk
 T = TypeVar("T")

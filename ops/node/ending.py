@@ -7,10 +7,10 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity, UnseenError, pidfd_of
+from ops.core.records import dataclass, replace
 from ops.node import procfs
 
 KILL_WAIT_SECONDS = 5.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -134,6 +133,10 @@ def _interpreter(releases: Releases, call: DeployCall) -> Iterator[str]:
 
 def _brokers(call: DeployCall) -> Iterator[str]:
     """Look whether any broker takes a connection; one of them is enough to find the others."""
+    if not call.brokers:
+        return
+    import socket
+
     refused = []
     for broker in call.brokers:
         host, _, port = broker.rpartition(":")

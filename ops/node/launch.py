@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +15,7 @@ from ops.core.deadline import POLL_SECONDS, Deadline
 from ops.core.identity import Identity
 from ops.core.notify import NotifySocket
 from ops.core.protocol import ProcessSpec
+from ops.core.records import dataclass
 from ops.node import environment
 from ops.node.ending import Say, exit_text
 from ops.node.environment import LaunchError, directory_of

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.core.errors import OpsError
 from ops.core.identity import boot_id
 from ops.core.lease import LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
+from ops.core.records import dataclass, replace
 from ops.node import durable
 from ops.node.fence import FOLDER, FenceRecord
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core.errors import LockHeldError
 from ops.core.protocol import Event, ProcessReport, ProcessSpec, Request
+from ops.core.records import replace
 from ops.core.states import State
 from ops.node import inspection
 from ops.node.keeper import keeper_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core.protocol import ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.core.states import State
 from ops.node import logtail, procfs
 from ops.node.record import Intent, SlotRecord

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import select
 import time
@@ -59,11 +58,13 @@ class Upload:
     """An artifact on its way: a file to read from, which knows in the end whether it is the one that was meant."""
 
     def __init__(self, payload: Payload, artifact: Artifact, deadline: Deadline, permit: Permit) -> None:
+        from hashlib import sha256
+
         self._payload = payload
         self._artifact = artifact
         self._deadline = deadline
         self._permit = permit
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
         self._left = artifact.size
 
     def read(self, size: int, /) -> bytes:

@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core import retention
 from ops.core.errors import OpsError
+from ops.core.records import replace
 from ops.core.release import Release, ReleaseState, is_newer, is_release_name
 from ops.node import durable, removal, turn
 from ops.node.turn import Permit

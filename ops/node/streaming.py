@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import pidfd_of
 from ops.core.offspring import Offspring
+from ops.core.records import dataclass
 from ops.node import logtail
 from ops.node.ending import exit_text
+
+if TYPE_CHECKING:
+    import subprocess
 
 _BLOCK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
@@ -63,7 +66,7 @@ def run(
     *,
     directory: Path | None = None,
     env: Mapping[str, str] | None = None,
-    output: int = subprocess.PIPE,
+    output: int | None = None,
     program: int | None = None,
     whole: bool = False,
     permit: Callable[[], None] = lambda: None,
@@ -84,6 +87,8 @@ def run(
     NotRunError : it cannot be run.
     TimedOutError : it had not ended in time; with its last lines. Nothing that it started is left.
     """
+    import subprocess
+
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
     most = _PART_BYTES if whole else _LINE_BYTES
     offspring = Offspring()
@@ -96,8 +101,8 @@ def run(
             cwd=directory,
             env={**(os.environ if env is None else env), **offspring.variables},
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT if output == subprocess.PIPE else subprocess.PIPE,
+            stdout=subprocess.PIPE if output is None else output,
+            stderr=subprocess.STDOUT if output is None else subprocess.PIPE,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.records import dataclass
 from ops.core.repository import repository_of
 from ops.node.archive_paths import shown_name
 from ops.node.mirror import Mirror
@@ -102,6 +100,8 @@ def _mirror(parent: Mirror, source: str, folder: Path) -> Mirror:
     """Return a submodule's mirror: what .gitmodules says is anybody's who may commit, and asks for no file of here."""
     local = parent.source.startswith(("/", ".", "file://"))
     protocols = (*_REMOTE, "file") if local else _REMOTE
+    from hashlib import sha256
+
     path = folder / sha256(repository_of(source).address.encode()).hexdigest()[:16]
     return Mirror(source, path, parent.tell, parent.run, login=parent.login, protocols=protocols)
 
@@ -137,6 +137,8 @@ def _addresses(mirror: Mirror, commit: str, deadline: Deadline) -> dict[bytes, s
 
 def _said(mirror: Mirror, words: tuple[str, ...], deadline: Deadline) -> bytes:
     """Return what git prints."""
+    import tempfile
+
     with tempfile.TemporaryFile(dir=mirror.path) as file:
         mirror.git(words, deadline.remaining, output=file.fileno()).require(f"git {words[0]}")
         file.seek(0)

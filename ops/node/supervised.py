@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core import keeping, supervisor
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.node import ending, logtail, manifest, once, oversight
 from ops.node.ending import Ending
 from ops.node.location import require_own_files

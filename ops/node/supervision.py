@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from ops.core.deadline import Deadline
 from ops.core.installation import HostFile
 from ops.core.keeping import Keeping
+from ops.core.records import replace
 from ops.core.supervisor import enabled_in, programs_in
 from ops.node.placing import Places
 from ops.node.supervisord import ACTIVE, Supervisord, SupervisorError

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from ops.core import keeping, systemd
@@ -15,6 +14,7 @@ from ops.core.errors import OpsError
 from ops.core.identity import Identity, UnseenError
 from ops.core.locks import Byte
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.node import ending, journal, once, sandboxing
 from ops.node.ending import Ending
 from ops.node.inspection import ALIVE_SECONDS, Finding

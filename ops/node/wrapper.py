@@ -22,7 +22,6 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from ops.core.identity import Identity
 from ops.core.locks import Byte, holder_of
 from ops.core.notify import NotifySocket
 from ops.core.process import ProcessSpec
+from ops.core.records import replace
 from ops.core.slot import SlotFiles
 from ops.node import child, ending
 from ops.node.ending import Ending

@@ -16,6 +16,7 @@ import pytest
 
 from ops.core import records
 from ops.core.protocol import ProcessSpec, Request, Verb
+from ops.core.release import DeployAction, DeployCall
 from ops.core.slot import Slot, SlotFiles
 
 
@@ -174,3 +175,33 @@ def test_an_agent_answers_a_status_without_the_machinery_of_dataclasses(tmp_path
     assert "ops.node.inspection" in imported
     assert imported.isdisjoint({"dataclasses", "inspect", "psutil", "subprocess", "ops.core.release"})
     assert json.loads(done.stdout.splitlines()[-1])["kind"] == "response"
+
+
+def test_an_agent_checks_for_a_deploy_without_the_machinery_of_dataclasses(tmp_path: Path) -> None:
+    # Given a deploy's first request, and an agent that tells what it imports
+    call = DeployCall(DeployAction.CHECK, str(tmp_path), stage="production")
+    request = Request(Verb.DEPLOY, "host1", (), shared=str(tmp_path / "shared"), deploy=call).encode()
+    argv = [sys.executable, "-X", "importtime", "-m", "ops.node"]
+
+    # When it answers
+    done = subprocess.run(argv, input=request, capture_output=True, text=True, timeout=30, check=True)
+
+    # Then nothing of that was among it, nor what only some deploys need
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "ops.node.fitness" in imported
+    assert imported.isdisjoint({"dataclasses", "inspect", "hashlib", "socket", "subprocess", "tempfile", "uuid"})
+    assert json.loads(done.stdout.splitlines()[-1])["deployed"]["done"]
+
+
+def test_what_the_library_needs_of_a_record_is_made_once() -> None:
+    # Given a record that the library has looked at
+    one = dataclasses.replace(Base("a"), index=1)
+    seen = vars(Base)["__dataclass_fields__"]
+
+    # When it looks again
+    two = dataclasses.replace(one, name="b")
+
+    # Then it finds the same, and a record below has its own
+    assert vars(Base)["__dataclass_fields__"] is seen
+    assert two == Base("b", 1)
+    assert [one.name for one in dataclasses.fields(Derived)] == ["name", "index", "env", "parts", "place"]
