@@ -174,6 +174,11 @@ class DeployCall:
         """Refuse what names no release, or no revision; see `_check`."""
         _check((self.release, self.leaving), self.revision)
 
+    @property
+    def following(self) -> int:
+        """How many bytes follow the request; 0 for none, or as many as there are."""
+        return self.artifact.size if self.artifact is not None and self.action is DeployAction.UPDATE else 0
+
 
 @dataclass(frozen=True)
 class DeployAnswer:

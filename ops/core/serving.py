@@ -1,8 +1,8 @@
 """Requests from standard input, a line each: one, or with `--stay` one after the other.
 
-A program that stays answers until standard input ends or no request comes for a quarter of an hour; such requests are
-followed by nothing else. An empty line says that one was taken up: after an end without it, nothing was done. An empty
-request is answered by that line alone: whoever asks learns that somebody is there.
+A program that stays answers until standard input ends or no request comes for a quarter of an hour. An empty line says
+that one was taken up: after an end without it, nothing was done. What follows a request comes after that line, as many
+bytes as it says. An empty request is answered by that line alone: whoever asks learns that somebody is there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def serve(
 
     Parameters
     ----------
-    answer : is given a request, and what was read beyond it.
+    answer : is given a request, and what was read beyond it; of a program that stays that is the next request.
+        `ExitCode.USAGE` ends such a program: what comes next would be taken for a request, and is none.
     refuse : is given why there is none.
     idle : is called once a second while no request comes.
     """
@@ -53,7 +54,7 @@ def serve(
             with suppress(OSError):
                 write(b"\n")
         if line.strip() or not stays:
-            code = answer(line, rest)
+            code = answer(line, b"" if stays else rest)
             if not stays or code == ExitCode.USAGE:
                 return code
         rest = rest or _next(idle)

@@ -11,7 +11,7 @@ from ops.core.errors import LockHeldError, OpsError
 from ops.core.protocol import SETUP_HINT, Event, Response, decode_line
 from ops.fleet.agent_command import SUDO_HINT, interpreter_of, shown, sudo_refusal
 from ops.fleet.plan import HostAction
-from ops.fleet.transport import Exit, Transport
+from ops.fleet.transport import Exit, Followed, Input, Transport
 
 PROTOCOL_MARK = b'{"protocol"'
 _NOISE_BYTES = 256 << 10
@@ -45,14 +45,8 @@ def ask(transport: Transport, action: HostAction, emit: Callable[[Event], None])
     ProtocolError : the agent is of another version.
     """
     listener = _Listener(emit)
-    request = f"{action.request.encode()}\n".encode()
-    end = transport.execute(
-        action.target,
-        action.agent,
-        request if action.payload is None else chain((request,), action.payload()),
-        listener.feed,
-        Deadline(action.deadline_seconds),
-    )
+    data = _input(f"{action.request.encode()}\n".encode(), action)
+    end = transport.execute(action.target, action.agent, data, listener.feed, Deadline(action.deadline_seconds))
     listener.feed(b"\n")
     if listener.response is None:
         raise _diagnose(end, listener.noise, action)
@@ -61,6 +55,15 @@ def ask(transport: Transport, action: HostAction, emit: Callable[[Event], None])
     if listener.response.error and not listener.response.processes:
         raise AgentError(listener.response.error, where=action.target.name)
     return listener.response
+
+
+def _input(request: bytes, action: HostAction) -> Input:
+    """Return what an agent is sent: its request, and what follows that."""
+    if action.payload is None:
+        return request
+    if action.request.deploy is not None and action.request.deploy.following:
+        return Followed(request, action.payload)
+    return chain((request,), action.payload())
 
 
 class Lines:

@@ -69,6 +69,8 @@ def _answer(line: str, rest: bytes) -> ExitCode:
             send(carry_out(request, send, payload))
     except KeyboardInterrupt:
         send(Response((), error="interrupted"))
+    if payload is not None and request.deploy is not None and payload.taken < request.deploy.following:
+        return ExitCode.USAGE  # it failed: what is left of the upload is no request
     return ExitCode.DONE
 
 

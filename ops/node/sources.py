@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from ops.core.deadline import Deadline
@@ -19,7 +18,6 @@ from ops.node.streaming import Run
 from ops.node.submodules import submodules
 from ops.node.turn import Permit
 
-_BUFFER_BYTES = 1 << 18
 _WHEEL = ".whl"
 REPO = "repo"  # git's mirror, as Capistrano has it
 
@@ -50,7 +48,7 @@ def receive(
         raise OpsError(f"{artifact.name!r} is no name of an artifact")
     upload = Upload(payload, artifact, Deadline(seconds), permit)
     if artifact.name.endswith(_WHEEL):
-        extraction.write(iter(partial(upload.read, _BUFFER_BYTES), b""), artifact.name, release, root)
+        extraction.write(upload.parts(), artifact.name, release, root)
     else:
         extraction.unpack(upload, artifact.name, release, root, strip)
     upload.require_whole()
@@ -112,7 +110,7 @@ def _packed(
     with path.open("wb") as file:
         argv = (*lfs.options(), "archive", "--format=tar", *words)
         mirror.git(argv, deadline.remaining, output=file.fileno()).require("git archive")
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         yield extraction.Packed(file, "git's archive", strip)
 
 

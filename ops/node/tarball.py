@@ -16,14 +16,15 @@ from typing import Any, Protocol, cast
 from ops.core.errors import OpsError
 
 CHUNK_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 16  # less than a chunk: what of a chunk fills whole buffers goes past them
 _HEADER_BYTES = 1 << 20  # the longest header that is read: names are far shorter
 _DAMAGED = (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError)
 
 
 class Readable(Protocol):
-    """Something to read from: fewer bytes than were asked for at the end alone."""
+    """Something to read from: at least a byte each time, 0 at the end."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class Tarball:
@@ -99,7 +100,7 @@ class _Stream:
 
     def __init__(self, source: Readable) -> None:
         self._source = source
-        self._file: Readable | None = None
+        self._file: _File | None = None
         self._troubles: tuple[type[Exception], ...] = ()
         self._at = 0
         self.block = b""
@@ -137,6 +138,12 @@ class _Stream:
         return data
 
 
+class _File(Protocol):
+    """What an archive is read from: fewer bytes than were asked for at the end alone."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Raw(io.RawIOBase):
     """A source as the raw end of a buffered reader."""
 
@@ -147,14 +154,16 @@ class _Raw(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        part = self._source.read(len(buffer))
-        buffer[: len(part)] = part
-        return len(part)
+        """Fill a buffer; less at the end alone: by the first bytes it is told what the archive is."""
+        view, filled = memoryview(buffer), 0
+        while filled < len(view) and (size := self._source.readinto(view[filled:])):
+            filled += size
+        return filled
 
 
-def _decompressed(source: Readable) -> tuple[Readable, tuple[type[Exception], ...]]:
+def _decompressed(source: Readable) -> tuple[_File, tuple[type[Exception], ...]]:
     """Return the archive behind its compression, known by its first bytes, and what damaged data raises there."""
-    buffered = io.BufferedReader(_Raw(source), CHUNK_BYTES)
+    buffered = io.BufferedReader(_Raw(source), _BUFFER_BYTES)
     head = buffered.peek(tarfile.BLOCKSIZE)
     if _is_header(head[: tarfile.BLOCKSIZE]):  # the name of its first member may begin as compressed data does
         return buffered, ()

@@ -15,6 +15,24 @@ from ops.core.errors import UnreachableError
 
 ERROR_BYTES = 4096  # of standard error are kept, the last ones
 
+
+@dataclass(frozen=True)
+class Followed:
+    """A request that says how many bytes follow it, and those; in parts as any input.
+
+    Attributes
+    ----------
+    parts : makes what follows.
+    """
+
+    request: bytes
+    parts: Callable[[], Iterable[bytes]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.request
+        yield from self.parts()
+
+
 Input = bytes | Iterable[bytes]
 """A command's standard input: whole, or in parts that are made as it takes them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -13,7 +13,7 @@ from paramiko.ssh_exception import SSHException
 
 from ops.core.deadline import Deadline
 from ops.core.serving import STAY
-from ops.fleet.transport import Exit, Input, Target
+from ops.fleet.transport import Exit, Followed, Input, Target
 from ops.fleet.transport.failures import explain
 from ops.fleet.transport.lines import Line, hung, listen
 from ops.fleet.transport.ssh import SSHTransport
@@ -36,7 +36,7 @@ class _Agent:
 
 
 class StayingAgents:
-    """A transport whose agents stay; what is no agent, or sends more than a request, is passed on as it is.
+    """A transport whose agents stay; what is no agent, or is sent more than its request tells, is passed on as it is.
 
     One agent answers one request at a time: those that are asked side by side are several. They end with this process,
     whose connections are their standard input, or by `close`. One that ended before it took a request up is followed by
@@ -57,7 +57,7 @@ class StayingAgents:
         deadline: Deadline,
     ) -> Exit:
         """Put one request to a host's agent; see `Transport`. One that stays is told as exit code 0."""
-        if not isinstance(data, bytes) or command[-1] not in PROGRAMS:
+        if not isinstance(data, (bytes, Followed)) or command[-1] not in PROGRAMS:
             return self._ssh.execute(target, command, data, receive, deadline)
         place = (target, tuple(command))
         while True:
@@ -70,7 +70,7 @@ class StayingAgents:
         self,
         place: _Place,
         agent: _Agent,
-        data: bytes,
+        data: bytes | Followed,
         receive: Callable[[bytes], None],
         deadline: Deadline,
     ) -> tuple[Exit | None, bool]:
@@ -156,9 +156,9 @@ def _stands(agent: _Agent, deadline: Deadline) -> bool:
 
 
 def _exchange(
-    channel: Channel, data: bytes, receive: Callable[[bytes], None], deadline: Deadline
+    channel: Channel, data: bytes | Followed, receive: Callable[[bytes], None], deadline: Deadline
 ) -> tuple[Exit | None, bool]:
-    """Send a request, pass on the output up to its response.
+    """Send a request, what follows it once it was taken up, and pass on the output up to its response.
 
     Gives how the agent ended, None where it stays, and whether it may have taken the request up: its first line says
     that it did, so that an orderly end without one means that it did not.
@@ -167,20 +167,42 @@ def _exchange(
     ------
     TimeoutError : the deadline passed.
     """
-    rest, heard = b"", False
+    rest, heard, whole = b"", False, False
 
     def answered(part: bytes) -> bool:
-        nonlocal rest, heard
+        nonlocal rest, heard, whole
         heard = True
         *lines, rest = (rest + part).split(b"\n")
-        return any(_LAST.match(line) for line in lines)
+        whole = whole or any(_LAST.match(line) for line in lines)
+        return whole
 
-    channel.settimeout(max(deadline.remaining, 0.001))
-    try:
-        channel.sendall(data)
-    except TimeoutError:
-        raise
-    except OSError:  # it has ended: what it said is still to be read
-        pass
-    end = listen(channel, receive, answered, deadline)
+    def taken(part: bytes) -> bool:
+        answered(part)
+        return True
+
+    _send(channel, (data if isinstance(data, bytes) else data.request,), deadline)
+    end = None
+    if isinstance(data, Followed):
+        end = listen(channel, receive, taken, deadline)
+        if end is None and not whole:
+            _send(channel, data.parts(), deadline)
+    if end is None and not whole:
+        end = listen(channel, receive, answered, deadline)
     return end, heard or not channel.eof_received
+
+
+def _send(channel: Channel, parts: Iterable[bytes], deadline: Deadline) -> None:
+    """Send what an agent takes; of one that has ended, what it said is still to be read.
+
+    Raises
+    ------
+    TimeoutError : the deadline passed.
+    """
+    for part in parts:
+        channel.settimeout(max(deadline.remaining, 0.001))
+        try:
+            channel.sendall(part)
+        except TimeoutError:
+            raise
+        except OSError:
+            return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import signal
+import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,10 +20,11 @@ from ops.core.asking import Ask, Question
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
 from ops.core.protocol import Verb
+from ops.core.release import Artifact, DeployAction, DeployCall
 from ops.core.serving import STAY
 from ops.core.states import State
 from ops.core.verb import LogCall
-from ops.fleet.conversation import ask
+from ops.fleet.conversation import AgentError, ask
 from ops.fleet.observer import Observer
 from ops.fleet.plan import HostAction
 from ops.fleet.transport.ssh import SSHTransport
@@ -64,6 +69,42 @@ def test_one_agent_answers_one_request_after_the_other_and_several_side_by_side(
         assert len(agents(there)) == 2
         with pytest.raises(Exception, match="no answer within 3 s"):
             following.result(30)
+
+
+def test_an_artifact_follows_its_request_to_the_agent_that_stays_and_what_it_refuses_is_no_request(
+    fleet: MakeFleet,
+) -> None:
+    # Given an agent that has answered, and an archive that is larger than what is on its way at any time
+    there, transport, action = prepared(fleet)
+    ask(transport, action, lambda _: None)
+    (pid,) = agents(there)
+    root = Path(action.request.shared).parent
+    content = os.urandom(8_000_000)
+
+    def upload(name: str, first: bytes) -> HostAction:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for kind, path, data in ((first, "first", b""), (tarfile.REGTYPE, "file", content)):
+                member = tarfile.TarInfo(path)
+                member.type, member.size = kind, len(data)
+                archive.addfile(member, io.BytesIO(data))
+        data = packed.getvalue()
+        artifact = Artifact("app.tar", len(data), hashlib.sha256(data).hexdigest())
+        call = DeployCall(DeployAction.UPDATE, str(root), release=name, artifact=artifact)
+        request = replace(action.request, verb=Verb.DEPLOY, processes=(), deploy=call)
+        return replace(action, request=request, payload=lambda: (data[:65536], data[65536:]))
+
+    # When it is sent
+    ask(transport, upload("20260101000001", tarfile.DIRTYPE), lambda _: None)
+    # Then that very agent has taken it, and answers the next request, too
+    assert (root / "releases/20260101000001/file").read_bytes() == content
+    assert ask(transport, action, lambda _: None).processes
+    assert agents(there) == {pid}
+    # And of one that is refused at its begin the rest is no request: another agent answers the next one
+    with pytest.raises(AgentError, match="'first' is a fifo"):
+        ask(transport, upload("20260101000002", tarfile.FIFOTYPE), lambda _: None)
+    assert ask(transport, action, lambda _: None).processes
+    assert pid not in agents(there)
 
 
 def test_who_asks_the_cluster_stays_as_well(fleet: MakeFleet) -> None:

@@ -418,10 +418,10 @@ def test_an_archive_is_unpacked_while_it_arrives(tmp_path: Path) -> None:
     class Slow(io.BytesIO):
         seen: tuple[str, ...] = ()
 
-        def read(self, size: int | None = -1, /) -> bytes:
+        def readinto(self, buffer: Any, /) -> int:
             if self.tell() > 1_000_000:
                 self.seen = self.seen or tuple(place.tree())
-            return super().read(size)
+            return super().readinto(buffer)
 
     slow = Slow(packed)
     # When it is unpacked
