@@ -10,7 +10,7 @@ from ops.core.errors import UsageError
 from ops.core.release import ARTIFACT_FILE, Artifact
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".whl")
-_CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 4 * ((1 << 15) - 64)  # whole packets: OpenSSH takes 32 KiB at once, paramiko keeps 64 B of that
 _TELL_BYTES = 1 << 20
 
 

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+-]+")
-_PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,+-")
+_ESCAPES = {byte: f"\\0{byte:03o}" for byte in range(256) if not _PLAIN.fullmatch(chr(byte))}
 _DECODE = 'eval "exec $(printf %b "$0")"'
 
 
@@ -20,5 +20,5 @@ def line_of(command: Sequence[str]) -> str:
     if all(_PLAIN.fullmatch(word) for word in command):
         return " ".join(command)
     text = shlex.join(command).encode(errors="surrogateescape")
-    encoded = "".join(chr(byte) if byte in _PLAIN_BYTES else f"\\0{byte:03o}" for byte in text)
+    encoded = text.decode("latin-1").translate(_ESCAPES)
     return f"/bin/sh -c '{_DECODE}' '{encoded}'"

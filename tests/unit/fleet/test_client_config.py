@@ -55,6 +55,7 @@ VALUES = {
 SETTINGS = st.sampled_from(sorted(VALUES)).flatmap(
     lambda key: st.tuples(st.just(key), st.sampled_from([" ", "=", " = "]), st.sampled_from(VALUES[key])).map("".join)
 )
+NAMES = st.sampled_from(["web1", "web2", "Web2", "db1", "10.0.0.7", "10.0.0.8", "a.eu"])
 BLOCKS = st.tuples(
     st.one_of(
         PATTERNS.map(lambda one: f"Host {one}"),
@@ -77,18 +78,22 @@ def test_any_ssh_config_means_what_it_means_to_ssh(tmp_path: Path) -> None:
         st.lists(SETTINGS, max_size=2),
         st.lists(BLOCKS, max_size=4),
         st.lists(BLOCKS, max_size=2),
-        st.sampled_from(["web1", "web2", "db1", "10.0.0.7", "a.eu"]),
+        st.lists(NAMES, min_size=2, max_size=3),
     )
-    def check(top: list[str], blocks: list[str], more: list[str], name: str) -> None:
+    def check(top: list[str], blocks: list[str], more: list[str], names: list[str]) -> None:
         first.write_text("\n".join([*top, *blocks]))
         second.write_text("\n".join(more))
         whole = tmp_path / "whole"
         whole.write_text(f"Include {first}\nInclude {second}\n")
+        made = ClientConfigs((str(first), str(second)), ME, 22)
+        for name in names:
+            same(made, whole, name)
+
+    def same(made: ClientConfigs, whole: Path, name: str) -> None:
         answer = subprocess.run(
             ["ssh", "-G", "-T", "-F", whole, name], capture_output=True, text=True, timeout=20, check=False
         )
-        made = ClientConfigs((str(first), str(second)), ME, 22)
-        # When a host is looked up
+        # When a host is looked up, be it after others
         try:
             found = made.ask(name)
         except UnreachableError:
@@ -107,6 +112,34 @@ def test_any_ssh_config_means_what_it_means_to_ssh(tmp_path: Path) -> None:
                 assert values == expected.get(key, []), key
 
     check()
+
+
+@needs(SSH)
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("Host web*\n  Port 2222\nHost *\n  SendEnv LANG\nInclude /nowhere/*.conf\n", 2),
+        ("Host *\n  User %u\n", 8),
+        ("Match host web1\n  Port 2222\n", 8),
+        ("Host *\n  ProxyJump bastion\n", 8),
+        ("Host *\n  HostName 10.0.0.1\n", 8),
+        ('Host "web1"\n  Port 2222\n', 8),
+        ("Include ~/.ssh/more\n", 8),
+    ],
+)
+def test_ssh_is_asked_once_for_hosts_that_its_files_cannot_tell_apart(tmp_path: Path, text: str, asked: int) -> None:
+    # Given files, and an ssh that writes down each time it is asked
+    log, program = tmp_path / "log", tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho asked >> {log}\nexec ssh "$@"\n')
+    program.chmod(0o755)
+    made = configs(tmp_path, text, ME, 22, ssh=str(program))
+    names = [f"{kind}{number}.example.com" for kind in ("web", "db") for number in range(4)]
+    # When many hosts are looked up
+    found = [made.ask(name) for name in names]
+    # Then it was asked for one of each kind, where there are kinds
+    assert len(log.read_text().splitlines()) == asked
+    if asked == 2:
+        assert [(one.host, one.port) for one in found] == [(name, 2222 if name[0] == "w" else 22) for name in names]
 
 
 @needs(SSH)
