@@ -5,7 +5,6 @@ With `--stay` another request may follow each response: see `ops.core.serving`.
 Exit codes: 0 a response was sent, whatever it says; 2 the request was none of this protocol's.
 """
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import gc
