@@ -15,6 +15,7 @@ from typing import Any
 from ops.core import pidfile
 from ops.core.identity import UnseenError, boot_id
 from ops.core.records import asdict, dataclass, replace
+from ops.core.regular import content_of
 
 LIMIT = 3
 WINDOW_SECONDS = 300.0
@@ -44,7 +45,7 @@ class Deaths:
     def read(cls, path: Path) -> Deaths:
         """Read them; a missing or unreadable file tells of none."""
         try:
-            data: Any = json.loads(path.read_bytes())
+            data: Any = json.loads(content_of(path))
             times = tuple(float(one) for one in data["times"]) if data["boot"] == boot_id() else ()
             return cls(boot_id(), times, int(data["restarts"]))
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):

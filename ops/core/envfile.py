@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ops.core.errors import OpsError
 from ops.core.masking import SECRETS
+from ops.core.regular import opened
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_BYTES = 1 << 20
@@ -37,7 +38,7 @@ def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, s
     EnvFileError : others may read it, it is somebody else's, or systemd would not take it.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(opened(path), "rb") as file:
             facts = os.fstat(file.fileno())
             if trouble := _trouble(facts):
                 hint = f"chmod 600 {path}, or chown root:GROUP and chmod 640 for the group of the user who deploys"

@@ -18,6 +18,7 @@ from threading import Lock
 from types import TracebackType
 
 from ops.core.deadline import Deadline
+from ops.core.regular import opened
 
 DESCRIPTOR_VARIABLE = "KARAFKA_SLOT_FD"
 _OPEN: dict[str, int] = {}  # descriptors of the lock files that this process has open
@@ -47,7 +48,7 @@ class SlotLock:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with _GUARD:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = opened(path, os.O_RDWR | os.O_CREAT, 0o644)
             _OPEN[os.path.realpath(path)] = self._descriptor
 
     @classmethod
@@ -114,7 +115,7 @@ def holder_of(path: Path, byte: Byte) -> int | None:
         if known is not None:
             return _holder(known, byte)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = opened(path)
         except FileNotFoundError:
             return None
         try:
@@ -127,7 +128,7 @@ def name_in(path: Path) -> str:
     """Read whose slot a lock file is, see `SlotLock.name`; empty where nobody has written it."""
     with _GUARD:
         known = _OPEN.get(os.path.realpath(path))
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if known is None else known
+        descriptor = opened(path) if known is None else known
         try:
             return os.pread(descriptor, _NAME_BYTES, 0).decode(errors="replace").strip()
         finally:

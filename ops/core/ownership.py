@@ -90,11 +90,21 @@ def others_of(folder: Path, uid: int, group: int) -> str:
 
 
 def chain(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield a folder and those above it, by the name it has and by where that leads to: who can change one, can
-    put another in its place.
+    """Yield a folder and those above it, by the name it has and by all that links on the way lead to.
+
+    Who can change one can put another in its place, also where it only leads on to somewhere else.
     """
-    for one in dict.fromkeys((path, *path.parents, *(real := Path(os.path.realpath(path))).parents, real)):
-        yield one, one.lstat()
+    seen: set[Path] = set()
+    ways = [path]
+    for way in ways:
+        for one in (way, *way.parents):
+            if one in seen:
+                continue
+            seen.add(one)
+            facts = one.lstat()
+            yield one, facts
+            if stat.S_ISLNK(facts.st_mode):
+                ways.append(one.parent / os.readlink(one))  # noqa: PTH115
 
 
 def others_write(facts: os.stat_result, group: int = 0, *, last: bool = False) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ops.core.identity import Identity
 from ops.core.records import asdict, dataclass
+from ops.core.regular import opened
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def parse(text: str) -> PidRecord | None:
 def read(path: Path) -> PidRecord | None:
     """Read a pidfile; None for a missing one and for anything that names no process."""
     try:
-        with path.open(errors="replace") as file:
+        with os.fdopen(opened(path), errors="replace") as file:
             return parse(file.read(4096))
     except FileNotFoundError:
         return None
@@ -87,7 +88,9 @@ def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w") as file:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        with temporary.open("x") as file:
             file.write(text)
             file.flush()
             if durable:

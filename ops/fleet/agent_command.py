@@ -13,20 +13,28 @@ SUDO_HINT = "karafka.become needs a rule of sudo without a password: ME ALL=(USE
 _NAME = "karafka-agent"
 _SUDO = re.compile(r"^sudo:|sudo: (command )?not found|is not allowed to|sudoers")
 _INTERPRETER = "karafka-ops/bin/python"
-# What is looked at: the folders above the interpreter by its name, of its venv and of the file that it leads to. Each
+# What is looked at: the folders above the interpreter by its name, and above all that links on the way lead to. Each
 # has to be the caller's or root's, and writable for nobody else but a group of the caller's own name (umask 002).
 # Where root may not run the application's own, it runs the one that setup has made for root.
 _CHOOSE = """\
 tool=$1 place=$2; shift 2; ids=$(LC_ALL=C id)
 me=${ids#uid=}; name=${me#*(}; name=${name%%)*}; me=${me%%[ (]*}
 own=${ids#*gid=}; group=${own#*(}; group=${group%%)*}; own=${own%%[ (]*}; [ "$group" = "$name" ] || own=none
-sound() {
-    [ -x "$1" ] && at=$(cd -P -- "${1%/*}/.." && pwd -P) && real=$(readlink -f -- "$1") || return 1
-    set -- "$1" "$at/bin" "$real"
-    for one; do
-        while [ "$one" != / ]; do one=${one%/*}; one=${one:-/}; set -- "$@" "$one"; done
+way() {
+    set -- "$1" "$1"
+    while [ "$1" != / ]; do
+        printf '%s\\n' "$1"
+        if [ -L "$1" ]; then
+            set -- "$1" "$(readlink -- "$1")"
+            case $2 in /*) (way "$2");; *) (way "${1%/*}/$2");; esac
+        fi
+        set -- "${1%/*}"; set -- "${1:-/}"
     done
-    shift 2
+}
+sound() {
+    [ -x "$1" ] || return 1
+    set -f; IFS='
+'; set -- / $(way "$1"); unset IFS; set +f
     why=$(LC_ALL=C ls -ldn -- "$@" | while read -r mode links uid gid size month day time path; do
         case $mode in l*) continue;; esac
         case $uid in 0|"$me") ;; *) echo "user $uid can change $path"; break;; esac

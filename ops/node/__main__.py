@@ -82,10 +82,12 @@ def _answer(line: str, rest: bytes) -> ExitCode:
 
 
 def _folders(request: Request) -> set[str]:
-    """Name the folders that settings have an agent write to."""
+    """Name the folders that settings have an agent write to, or run something of."""
     shared = Path(request.shared)
     found = {str(Path(path).parent) for spec in request.processes for path in asdict(spec.files).values()}
+    found |= {spec.directory for spec in request.processes}
     if request.deploy is not None:
+        found |= {str(shared.parent / "releases" / request.deploy.release)}
         found |= {str(shared / one) for one in request.deploy.linked_dirs}
         found |= {str((shared / one).parent) for one in request.deploy.linked_files}
     return found

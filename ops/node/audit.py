@@ -11,6 +11,7 @@ from pathlib import Path
 from ops.core.lease import Fence
 from ops.core.masking import SECRETS
 from ops.core.plain import cell
+from ops.core.regular import opened
 from ops.core.release import DeployCall
 
 REVISIONS = "revisions.log"
@@ -60,8 +61,7 @@ def note(
 def _append(path: Path, line: str) -> None:
     """Add one line whole: O_APPEND, one write."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # O_NONBLOCK: a fifo that somebody has made there would be waited for, for ever
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    descriptor = opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, f"{line}\n".encode())
     finally:

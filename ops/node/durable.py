@@ -15,6 +15,7 @@ from ops.core.decoding import decode
 from ops.core.errors import OpsError
 from ops.core.locks import Byte, SlotLock
 from ops.core.records import asdict
+from ops.core.regular import content_of
 
 _LOCK_SECONDS = 10.0  # others hold it for as long as one small file takes to reach the disk
 T = TypeVar("T")
@@ -28,7 +29,7 @@ def read(path: Path, kind: type[T], missing: T, damaged: T | None) -> T:
     missing, damaged : what stands for a file that is not there, that is no record; None makes that an error.
     """
     try:
-        return decode(kind, json.loads(path.read_bytes()))
+        return decode(kind, json.loads(content_of(path)))
     except FileNotFoundError:
         return missing
     except (ValueError, RecursionError) as error:

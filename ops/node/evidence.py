@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from ops.core.history import KEPT, HistoryAction, HistoryAnswer, HistoryCall
 from ops.core.identity import boot_id
 from ops.core.progress import path_beside
 from ops.core.protocol import ProcessSpec
+from ops.core.regular import content_of, opened
 from ops.node.location import located
 
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-(?P<number>[0-9]{1,18})")
@@ -30,7 +32,7 @@ def progress(specs: Iterable[ProcessSpec]) -> dict[str, Any]:
     records = {}
     for spec in specs:
         try:
-            with path_beside(located(spec).files.status).open("rb") as file:
+            with os.fdopen(opened(path_beside(located(spec).files.status)), "rb") as file:
                 records[spec.name] = json.loads(file.read(_PROGRESS_BYTES))
         except (OSError, ValueError, RecursionError):
             continue
@@ -104,7 +106,7 @@ class History:
 
     def _summary(self, name: str) -> dict[str, Any]:
         try:
-            data = json.loads((self._folder / f"{name}.json").read_bytes())
+            data = json.loads(content_of(self._folder / f"{name}.json"))
             summary = data["summary"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
@@ -116,8 +118,8 @@ class History:
         if chosen not in names:
             return HistoryAnswer(names, message=f"there is no rollout {chosen}" if chosen else "there is none yet")
         try:
-            data = json.loads((self._folder / f"{chosen}.json").read_bytes())
+            data = json.loads(content_of(self._folder / f"{chosen}.json"))
             picture = self._folder / f"{chosen}.svg"
-            return HistoryAnswer(names, evidence=data, picture=picture.read_text() if picture.exists() else "")
+            return HistoryAnswer(names, evidence=data, picture=content_of(picture).decode() if picture.exists() else "")
         except (OSError, ValueError, RecursionError) as error:
             return HistoryAnswer(names, message=f"rollout {chosen} cannot be read: {error}")

@@ -79,7 +79,8 @@ def _places(releases: Releases) -> Iterator[str]:
     for folder in (releases.root, releases.folder, releases.shared):
         probe = folder / f".karafka-check.{os.getpid()}"
         try:
-            probe.write_text("")
+            probe.unlink(missing_ok=True)
+            probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
             yield f"{folder} is not writable: {error.strerror}"

@@ -22,6 +22,7 @@ from ops.core.identity import Identity, UnseenError, boot_id
 from ops.core.locks import Byte, holder_of
 from ops.core.protocol import ProcessReport, ProcessSpec, Request
 from ops.core.records import dataclass
+from ops.core.regular import opened
 from ops.core.states import State
 from ops.node import procfs
 from ops.node.location import located
@@ -266,7 +267,7 @@ def _age_seconds(said: dict[str, Any] | None) -> float | None:
 def _consumer(path: Path, process: Identity) -> dict[str, Any] | None:
     """Read what the consumer says of itself; believed only when it names the living process."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(opened(path), "rb") as file:
             said: Any = json.loads(file.read(_STATUS_BYTES))
         if int(said["pid"]) == process.pid and int(said["start"]) == process.start and isinstance(said["state"], str):
             return dict(said)

@@ -10,6 +10,7 @@ from io import FileIO
 from pathlib import Path
 from re import compile as pattern
 
+from ops.core.regular import opened
 from ops.node import logtail
 
 _CHUNK_BYTES = 1 << 18
@@ -115,7 +116,7 @@ class LogFile:
 
     def _open(self) -> bool:
         try:
-            self._file = FileIO(self._path)
+            self._file = FileIO(opened(self._path))
         except FileNotFoundError:
             return False
         return True

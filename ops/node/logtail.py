@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from ops.core.regular import opened
 
 LINE_CHARACTERS = 2000
 _BLOCK_BYTES = 64 * 1024
@@ -34,7 +37,7 @@ def tail(path: Path, lines: int, *, since: int = 0, until: int | None = None) ->
     if lines <= 0:
         return ()
     try:
-        file = path.open("rb")
+        file = os.fdopen(opened(path), "rb")
     except FileNotFoundError:
         return ()
     with file:

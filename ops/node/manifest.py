@@ -14,6 +14,7 @@ from ops.core import privileges
 from ops.core.errors import OpsError
 from ops.core.installation import HostFile
 from ops.core.ownership import roots_folder
+from ops.core.regular import content_of
 
 if TYPE_CHECKING:
     from ops.node.placing import Places
@@ -32,7 +33,7 @@ def path_of(shared: str) -> Path:
 def read(shared: str) -> dict[str, Files]:
     """Read it: kind of manager -> its files. A missing or damaged one is empty: then nothing is taken for ours."""
     try:
-        data: Any = json.loads(path_of(shared).read_bytes())
+        data: Any = json.loads(content_of(path_of(shared)))
         return {
             str(kind): {str(path): str(each) for path, each in files.items()} for kind, files in data.items() if files
         }

@@ -40,7 +40,7 @@ def slot_of(pid: int) -> str:
 
 def occupants(folder: Path) -> list[Occupant]:
     """Give who holds the lock files of a folder, by name."""
-    paths = sorted(folder.glob("*.lock")) if folder.is_dir() else []
+    paths = sorted(path for path in folder.glob("*.lock") if path.is_file()) if folder.is_dir() else []
     return [found for path in paths if (found := occupant_of(path)) is not None]
 
 

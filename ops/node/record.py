@@ -10,6 +10,7 @@ from typing import Any
 from ops.core import pidfile
 from ops.core.identity import Identity
 from ops.core.records import asdict, dataclass
+from ops.core.regular import content_of
 from ops.core.strenum import StrEnum
 
 
@@ -64,7 +65,7 @@ class SlotRecord:
         OSError : it is there, but this user may not read it.
         """
         try:
-            data: Any = json.loads(path.read_bytes())
+            data: Any = json.loads(content_of(path))
             process = data["process"]
             return cls(
                 intent=Intent(data["intent"]),

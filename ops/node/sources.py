@@ -107,7 +107,8 @@ def _packed(
     mirror: Mirror, words: Sequence[str], path: Path, deadline: Deadline, strip: int = 0
 ) -> Iterator[extraction.Packed]:
     """Let git pack a commit."""
-    with path.open("wb") as file:
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
         argv = (*lfs.options(), "archive", "--format=tar", *words)
         mirror.git(argv, deadline.remaining, output=file.fileno()).require("git archive")
     with path.open("rb", buffering=0) as file:

@@ -15,6 +15,7 @@ from platform import node
 
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
+from ops.core.regular import content_of
 
 PLACES = ("/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
 """Where supervisord looks by itself: EPEL and Arch have the first one, Debian the second."""
@@ -124,7 +125,7 @@ def _parsed(path: Path, hint: str, *, roots: bool = False) -> configparser.RawCo
     """
     parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
     try:
-        parser.read_string(_text(path) if roots else path.read_text())
+        parser.read_string(_text(path) if roots else content_of(path).decode())
     except OSError as error:
         raise SupervisorConfError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
     except (configparser.Error, ValueError):  # whose words quote lines of the file
@@ -140,7 +141,7 @@ def _text(path: Path) -> str:
     OSError : it cannot be.
     """
     try:
-        return path.read_text()
+        return content_of(path).decode()
     except PermissionError:
         from ops.node import facts
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import Identity
+from ops.core.regular import content_of
 from ops.core.strenum import StrEnum
 
 
@@ -53,7 +54,7 @@ class Wrapped:
         OSError : it is there, but this user may not read it.
         """
         try:
-            data: Any = json.loads(path.read_bytes())
+            data: Any = json.loads(content_of(path))
             return cls(
                 Stage(data["stage"]),
                 Identity(**data["wrapper"]),

@@ -160,7 +160,8 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
     if known is not None:
         from ops.core.privileges import work_as_owner
 
-        work_as_owner(str(Path(found.shared).parent), {str(Path(one.files.pidfile).parent) for one in found.all_specs})
+        folders = {folder for one in found.all_specs for folder in (one.directory, str(Path(one.files.pidfile).parent))}
+        work_as_owner(str(Path(found.shared).parent), folders)
     return found if names is None else _chosen(found, names)
 
 

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ READY = (
     "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
     "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)); time.sleep(300)"
 )
+_ANSWER_SECONDS = 40.0
 _WATCH = """\
 import os, sys
 told = os.open({seen!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -157,7 +159,15 @@ class RootAgent:
         self._process.communicate()
 
     def ask(self, request: Request) -> Response:
-        """Put a request to it, and give its response, whatever that says."""
+        """Put a request to it, and give its response, whatever that says; one that has none in time is ended."""
+        timer = Timer(_ANSWER_SECONDS, self._process.kill)
+        timer.start()
+        try:
+            return self._ask(request)
+        finally:
+            timer.cancel()
+
+    def _ask(self, request: Request) -> Response:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{request.encode()}\n".encode())

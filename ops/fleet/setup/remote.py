@@ -163,7 +163,7 @@ def move_in(shared: Path, order: dict[str, Any]) -> None:
     """
     file = shared / HOST
     try:
-        known = json.loads(file.read_text())
+        known = json.loads(file.read_text() if file.is_file() else "")
         name, stage = str(known["host"]), str(known["stage"])
     except (OSError, ValueError, KeyError, TypeError):
         return
@@ -406,7 +406,9 @@ def failure(venv: Path, owner: Any = None) -> str:
 def write(path: Path, data: dict[str, str]) -> None:
     """Write a JSON file, whole or not at all."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data) + "\n")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x") as file:
+        file.write(json.dumps(data) + "\n")
     temporary.replace(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -90,8 +91,8 @@ def requests(host: RootHost) -> Iterator[Request]:
     yield host.request(Verb.START, processes=specs, keeping=kept)
 
 
-def plant(host: RootHost, below: str, target: Path) -> None:
-    """Put a link where the agent has something, as the user whom the folder belongs to."""
+def plant(host: RootHost, below: str, make: Callable[[Path], object]) -> None:
+    """Put something else where the agent has a file or folder, as the user whom the folder belongs to."""
 
     def work() -> None:
         path = host.root / below
@@ -100,7 +101,7 @@ def plant(host: RootHost, below: str, target: Path) -> None:
         else:
             path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
+        make(path)
 
     as_service(work)
 
@@ -132,7 +133,7 @@ def test_the_list_of_what_an_agent_touches_is_not_blind(touched: list[str]) -> N
 def lead_nowhere(host: RootHost, agent: RootAgent, below: str, target: str) -> None:
     """Plant a link, let root do all that it ever does there, and look at what is root's."""
     before = host.found()
-    plant(host, below.replace("PID", str(agent.pid)), host.canary / target)
+    plant(host, below.replace("PID", str(agent.pid)), lambda path: path.symlink_to(host.canary / target))
     for request in requests(host):
         agent.ask(request)
     assert host.found() == before, below
@@ -169,6 +170,56 @@ def test_links_planted_everywhere_lead_root_nowhere(
     for below in touched:
         # When root does all that it ever does there, then what is root's is as it was
         lead_nowhere(host_of(), agent, below, target)
+
+
+ENDLESS: dict[str, Callable[[Path], object]] = {
+    "fifo": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "hole": lambda path: path.touch() or os.truncate(path, 1 << 40),
+    "folder": lambda path: (path / "inner").mkdir(parents=True),
+}
+
+
+def end_at_once(host: RootHost, agent: RootAgent, below: str, kind: str) -> None:
+    """Plant what cannot be read to its end, and let root do all that it ever does there."""
+    plant(host, below.replace("PID", str(agent.pid)), ENDLESS[kind])
+    for request in requests(host):
+        agent.ask(request)
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "shared/karafka.env",
+        "shared/tmp/slots/karafka-0.lock",
+        "shared/log/karafka-audit.log",
+        ".karafka-check.PID",
+        "shared/releases/.20260101000000.json.PID",
+    ],
+)
+def test_a_fifo_in_the_place_of_a_file_keeps_no_agent_waiting(host_of: MakeHost, agent: RootAgent, below: str) -> None:
+    # Given a fifo in the place of what an agent reads or writes
+    # When root does all that it ever does there, then each request has its answer
+    end_at_once(host_of(), agent, below, "fifo")
+
+
+def test_a_file_with_a_hole_keeps_no_agent_waiting(host_of: MakeHost, agent: RootAgent) -> None:
+    # Given a terabyte of nothing in the place of what an install compares
+    # When root does all that it ever does there, then each request has its answer
+    end_at_once(host_of(), agent, "shared/units/karafka-0.env", "hole")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", sorted(ENDLESS))
+def test_what_never_ends_everywhere_keeps_no_agent_waiting(
+    host_of: MakeHost, python: Path, touched: list[str], kind: str
+) -> None:
+    # Given what cannot be read to its end in the place of everything that an agent touches, one at a time
+    for below in touched:
+        # When root does all that it ever does there, then each request has its answer
+        with RootAgent(python) as agent:
+            end_at_once(host_of(), agent, below, kind)
 
 
 def test_a_planted_note_of_an_install_removes_nothing(host_of: MakeHost, agent: RootAgent) -> None:
@@ -279,3 +330,24 @@ def test_hooks_builds_and_files_of_a_deploy_are_the_owners(host_of: MakeHost, ag
     assert (host.root / "releases" / name / "built").read_text() == str((SERVICE, SERVICE, SERVICE))
     assert f"({SERVICE}, {SERVICE}, {SERVICE}) {host.root}" in agent.said
     assert {path.lstat().st_uid for path in host.root.rglob("*")} == {SERVICE}
+
+
+@pytest.mark.parametrize("below", ["current", "releases/20260103000000"])
+def test_root_runs_nothing_of_a_release_that_another_user_can_change(
+    host_of: MakeHost, python: Path, below: str
+) -> None:
+    # Given a folder of root's, and in it a release of another user's, which `current` leads to, or which is deployed
+    host = host_of()
+    for path in (host.root, *host.root.rglob("*")):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    theirs = host.root / below
+    theirs.mkdir(exist_ok=True)
+    os.chown(theirs, SERVICE, SERVICE)
+    call = DeployCall(DeployAction.VERIFY, str(host.root), release=NEXT if below == "current" else theirs.name)
+    with RootAgent(python) as agent:
+        # When root is to run something of it
+        answers = [agent.ask(host.request(Verb.DEPLOY, deploy=call))]
+        answers += [agent.ask(host.request(verb)) for verb in (Verb.START, Verb.DESCRIBE) if below == "current"]
+    # Then it does not, and says why
+    for one in answers:
+        assert f"but user {SERVICE} can change {theirs.resolve()}" in one.error

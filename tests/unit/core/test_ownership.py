@@ -76,6 +76,21 @@ def test_the_folders_that_settings_name_are_looked_at_too(tmp_path: Path) -> Non
         owner_of(made, [str(made / "shared" / "run")])
 
 
+def test_a_link_on_the_way_is_looked_at_as_well_as_what_it_leads_to(tmp_path: Path) -> None:
+    # Given root's folder, which a link of root's leads to by one in another user's folder
+    made = folders(tmp_path)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "app").symlink_to(made)
+    os.chown(tmp_path / "theirs", OTHER, OTHER)
+    (tmp_path / "link").symlink_to("theirs/app")
+    # Then it is nobody's to work in by that: the other user may turn the link at any time
+    with pytest.raises(OwnershipError, match=f"user {OTHER} can change {tmp_path / 'theirs'}$"):
+        owner_of(tmp_path / "link")
+    # And by links of root's alone it is
+    (tmp_path / "straight").symlink_to("home/app")
+    assert owner_of(tmp_path / "straight") is None
+
+
 @pytest.mark.parametrize(("mode", "refused"), [(0o775, True), (0o777, True), (0o1777, True), (0o755, False)])
 def test_a_folder_of_roots_that_others_may_write_to_is_not_roots_alone(
     tmp_path: Path, mode: int, refused: bool

@@ -72,7 +72,9 @@ def test_root_never_runs_what_another_user_could_have_put_there(tmp_path: Path, 
     done = run(tmp_path / "app")
     # Then it is not run, which is said with the user and the folder
     assert (done.returncode, done.stdout) == (126, "")
-    assert done.stderr.startswith(f"user {OTHER} can change {(tmp_path / 'app' / where).resolve()}")
+    assert done.stderr.startswith(f"user {OTHER} can change {tmp_path}")
+    said = done.stderr.partition(" can change ")[2].partition(",")[0]
+    assert (tmp_path / "app" / where).samefile(said)
     # And root runs its own, once there is one
     tool(place, "roots")
     assert run(tmp_path / "app").stdout == "roots -I -m ops.node\n"
@@ -106,6 +108,21 @@ def test_a_link_to_what_is_anybodys_is_seen_through(tmp_path: Path, place: Path)
     # Then neither is run
     assert run(tmp_path / "app").returncode == 126
     assert run(tmp_path / "app", str(python)).returncode == 126
+    assert not place.exists()
+
+
+def test_a_link_that_another_user_may_turn_is_not_followed_to_what_is_roots(tmp_path: Path, place: Path) -> None:
+    # Given a folder of root's, which a link of root's leads to by one in another user's folder
+    require(ROOT)
+    tool(tmp_path / "roots" / "shared", "own")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "app").symlink_to(tmp_path / "roots")
+    os.chown(tmp_path / "home", OTHER, OTHER)
+    (tmp_path / "app").symlink_to("home/app")
+    # Then nothing is run by it: the other user may turn it while root looks
+    done = run(tmp_path / "app")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith(f"user {OTHER} can change {tmp_path / 'home'}, ")
     assert not place.exists()
 
 
