@@ -18,7 +18,7 @@ MASK = "********"
 _NAME = re.compile(
     r"(?<!by)(?<!com)pass(?!enger|iv|thr|ed\b|ing|port)|pwd|secret|token|(?<!mon)(?<!tur)(?<!hoc)key(?!board|space|stone|word)"
     r"|cred|dsn|jaas|auth(?!or(?!i[sz]))|private|webhook|cookie|salt|signature|conn(ection)?_?str"
-    r"|(^|[_.-])(pat|pin|otp|pw|sas|sig)($|[_.-])",
+    r"|(^|[_.-])(pat|pin|otp|pw|sas|sig)($|[_.-])|bearer|(^|[_.-])(jwt|hmac|totp|mnemonic|pepper)$",
     re.IGNORECASE,
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
@@ -30,6 +30,9 @@ _ASSIGNED = (
 )
 _OPTION = r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)"
 _PLAIN_KEY = r"(?i)^(?!.*(api|access|secret|private|auth|sign|encr|master|account|shared|license|pass)).*key"
+_NAMED = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+_URL_SAFE = str.maketrans("+/", "-_")
 _LEAST = 4  # characters; what is shorter cannot be told from other text
 _ALONE = 8  # what is shorter than this is taken out only where it stands alone
 _DIGITS = 6
@@ -102,7 +105,7 @@ class Secrets:
     def _compiled(self) -> re.Pattern[str]:
         telling = [value for value in self._values if self._is_telling(value)]
         forms = {form: re.escape(form) for value in telling for form in _forms(value)}
-        forms |= {form: _encoded(form) for value in telling for form in _decoded(value)}
+        forms |= {form: _written(form) for value in telling for form in _decoded(value)}
         found = sorted((form for form in forms if len(form) >= _LEAST), key=len, reverse=True)
         return re.compile("|".join(_bounded(form, forms[form]) for form in found) or r"(?!)")
 
@@ -185,16 +188,15 @@ def _inside(text: str) -> Iterator[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """Give a value as it may stand in other texts: escaped in JSON, in a shell, in units, as base64."""
-    import base64  # seldom needed: each costs an agent's start
-    import html
-    import json
+    """Return a value in base64, by itself and with anything before and behind it, as in `Authorization: Basic`."""
+    import base64  # seldom needed: it costs an agent's start
 
-    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    escaped |= {value.replace(one, one * 2) for one in "%$\\"} | {html.escape(value)}
-    escaped |= {value.replace("'", r"'\''"), value.replace("'", "'\"'\"'"), re.sub(r'(["\\$`])', r"\\\1", value)}
-    raw = value.encode(errors="replace")
-    return escaped | ({base64.b64encode(raw).decode()} if len(raw) >= _ALONE else set())
+    raw, found = value.encode(errors="replace"), set()
+    for before in range(3) if len(raw) >= _ALONE else ():
+        text = base64.b64encode(bytes(before) + raw).decode()
+        own = text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]  # the characters that are of nothing else
+        found |= {own, own.translate(_URL_SAFE)}
+    return found
 
 
 def _decoded(value: str) -> set[str]:
@@ -203,17 +205,49 @@ def _decoded(value: str) -> set[str]:
     return {value, value.strip(), unquote(value)}
 
 
-def _encoded(value: str) -> str:
-    """Give the pattern of a value whose characters may each be encoded for a URL or not."""
+def _written(value: str) -> str:
+    """Return the pattern of a value however it is quoted, escaped or encoded, once or more.
+
+    As in URLs, JSON, Python, shells, units and HTML.
+    """
     parts = []
-    for one in value:
-        if one.isascii() and one.isalnum():
-            parts.append(one)
-            continue
-        octets = "".join(f"%{octet:02x}" for octet in one.encode(errors="replace"))
-        anyhow = "".join(f"[{digit}{digit.upper()}]" if digit in "abcdef" else digit for digit in octets)
-        parts.append(f"(?:{re.escape(one)}|{anyhow}{'|[+]' if one == ' ' else ''})")
+    for run in re.finditer(r"[A-Za-z0-9]+|(.)\1*", value, re.DOTALL):
+        one, count = run[1], len(run[0])
+        parts.append(run[0] if one is None else f"(?:{'|'.join(_ways(one, count))})")
     return "".join(parts)
+
+
+def _ways(one: str, count: int) -> Iterator[str]:
+    """Yield patterns of a character that is no letter or digit, written so many times.
+
+    No text is matched by one of them in many ways: there would be texts that take for ever.
+    """
+
+    def times(pattern: str) -> str:
+        return f"(?:{pattern}){{{count}}}" if count > 1 else pattern
+
+    if one == "\\":
+        yield rf"\\{{{count},{4 * count}}}"
+    else:
+        yield times(rf"\\{{0,3}}{re.escape(one)}")
+    if one in "%$":
+        yield times(re.escape(one) * 2)
+    if one == "'":
+        yield times("'(?:\\\\'|\"'\")'")
+    octets = one.encode(errors="replace")
+    yield times("".join(f"%(?:25){{0,3}}(?i:{octet:02x})" for octet in octets))
+    if one == " ":
+        yield times("[+]")
+    if one in _NAMED:
+        yield times(rf"\\{{1,4}}{_NAMED[one]}")
+    if one in _ENTITIES:
+        yield times(f"&(?:amp;){{0,3}}(?:#0{{0,4}}{ord(one)}|#[xX]0{{0,4}}(?i:{ord(one):x})|{_ENTITIES[one]});")
+    if not one.isascii() or not one.isprintable():
+        units = one.encode("utf-16-be", errors="replace").hex()
+        yield times("".join(rf"\\{{1,4}}u(?i:{units[at : at + 4]})" for at in range(0, len(units), 4)))
+        yield times("".join(rf"\\{{1,4}}x(?i:{octet:02x})" for octet in octets))
+        yield times(rf"\\{{1,4}}(?i:x{ord(one):02x}|U{ord(one):08x})")
+        yield times("\N{REPLACEMENT CHARACTER}")  # of another encoding
 
 
 def _bounded(form: str, pattern: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import re
@@ -81,13 +82,29 @@ def test_a_known_value_is_in_no_text_whatever_it_is_written_as(value: str) -> No
     forms = (
         *(value, quote(value), quote(value, safe=""), lowered(quote(value, safe="")), json.dumps(value)[1:-1]),
         *(quote(value, safe="@!$'()"), quote_plus(value), quote(quote(value, safe=""), safe="%"), repr(value)[1:-1]),
-        *(value.replace("%", "%%"), value.replace("$", "$$")),
-        base64.b64encode(value.encode()).decode(),
+        *(value.replace("%", "%%"), value.replace("$", "$$"), json.dumps(json.dumps(value))[3:-3], html.escape(value)),
+        *(json.dumps(value)[1:-1].replace("/", r"\/"), repr(value.encode())[2:-1], re.sub(r"(\W)", r"\\\1", value)),
+        *(quote(quote(quote(value, safe=""))), value.replace("'", r"'\''"), value.replace("\\", "\\\\")),
+        *(base64.b64encode(value.encode()).decode(), base64.urlsafe_b64encode(value.encode()).decode()),
     )
     # When it is said in any of these forms
     for form in forms:
         # Then it is not there
         assert form not in secrets.hide(f"it said <{form}> and went"), form
+
+
+@given(SECRET.filter(lambda value: len(set(value.strip())) > 8), st.binary(max_size=9), st.binary(max_size=9))
+def test_a_known_value_is_found_in_base64_wherever_it_begins(value: str, before: bytes, behind: bytes) -> None:
+    # Given a secret of the settings
+    assume(value.strip().lower() not in COMMON and not value.strip().isdigit())
+    secrets = Secrets()
+    secrets.learn({"DB_PASS": value})
+    # When it is encoded with what stands before and behind it, as a user and a password are for HTTP
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = secrets.hide(f"Authorization: Basic {encode(before + value.encode() + behind).decode()}")
+        # Then nothing is left of it but what is of the others' characters, too
+        assert MASK in shown
+        assert len(shown) <= len("Authorization: Basic ") + len(MASK) + (len(before) + len(behind) + 6) * 4 / 3
 
 
 @pytest.mark.parametrize(
@@ -221,8 +238,11 @@ def test_no_hostile_line_takes_long() -> None:
     # Given lines that are made to be slow
     secrets = Secrets()
     secrets.learn({"DB_PASS": "hunter2hunter2"})
-    for part in ("a://a:a", "://", "a" * 50, "@", "password=", "x:y@", "--key "):
-        text = part * (200_000 // len(part))
+    secrets.learn({f"PASS_{one}": one * 9 + "x" for one in ("!", "%", "$", "'", "é", "\\", "&", "\n", "+")})
+    secrets.learn({"A_PASS": "\\%\\%'$&éüöäß\\\\\\!\\ @@@ \n\n\n\x01\x02"})
+    runs = ("\\", "%", "%25", "&amp;", "\ufffd", "!", "$", "'", "é", r"\u00e9", r"\xc3", "\n", "+", " ")
+    for part in ("a://a:a", "://", "a" * 50, "@", "password=", "x:y@", "--key ", *runs):
+        text = part * (50_000 // len(part))
         # Then they are read and hidden in no time
         secrets.hide(text)
         Secrets().learn({"text": text})
