@@ -50,6 +50,7 @@ def attribute(
     ports: Collection[int] = (),
     old: Collection[str] = (),
     own_hosts: Collection[str] = (),
+    group: str = "",
 ) -> Attribution:
     """Tell foreign processes and members of a group apart as far as what is known goes.
 
@@ -60,21 +61,32 @@ def attribute(
     ports : that the brokers listen on; without any, each connection may be one to a broker.
     old : ids of members that were there before the processes that are `replaced` began.
     own_hosts : addresses of all members of the group.
+    group : its name, of which client ids are often made.
     """
     present = _by_instance_id(members, processes, old)
     taken = {one.id for one in present.values()}
     rest = [one for one in members if one.id not in taken]
     waiting = [one for one in processes if one.name not in present]
-    lines = _Lines(rest, waiting, processes, frozenset(ports), frozenset(old), own_hosts)
+    lines = _Lines(rest, waiting, processes, frozenset(ports), frozenset(old), own_hosts, group)
     present |= lines.settle()
     return lines.attribution(present)
 
 
 def plain_address(text: str) -> str:
-    """Give an address as hosts write it: Kafka begins it with a slash, and IPv6 may carry an IPv4 one or a zone."""
-    bare = text.lstrip("/").partition("%")[0].lower()
-    mapped = bare.removeprefix("::ffff:")
-    return mapped if "." in mapped else bare
+    """Give an address as hosts write it: Kafka begins it with a slash, and IPv6 may carry an IPv4 one or a zone.
+
+    Brokers write all eight parts of an IPv6 address (Java's getHostAddress), hosts leave zeros out.
+    """
+    bare = text.lstrip("/").partition("%")[0].strip("[]").lower()
+    if ":" not in bare:
+        return bare
+    from ipaddress import IPv6Address  # seldom needed: an agent's start is waited for
+
+    try:
+        address = IPv6Address(bare)
+    except ValueError:
+        return bare
+    return str(address.ipv4_mapped or address)
 
 
 def _is_loopback(address: str) -> bool:
@@ -93,6 +105,10 @@ def _by_instance_id(members: Sequence[Member], processes: Sequence[Process], old
     return {name: some[0] for name, some in found.items() if len(some) == 1}
 
 
+def _numbers_in(text: str) -> set[int]:
+    return {int(one) for one in _NUMBER.findall(_UUID.sub("", text))}
+
+
 def _carries(text: str, word: str) -> bool:
     return word in text and re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", text) is not None
 
@@ -108,6 +124,7 @@ class _Lines:
         ports: frozenset[int],
         old: frozenset[str],
         own_hosts: Collection[str],
+        group: str,
     ) -> None:
         self._members = list(members)
         self._living = [one for one in waiting if one.state not in GONE]
@@ -123,7 +140,7 @@ class _Lines:
         self._by_host: dict[str, list[Process]] = {}
         for one in self._living:
             self._by_host.setdefault(one.host, []).append(one)
-        self._client_ids = Counter(one.client_id for one in self._members)
+        self._numbers = self._numbers_of_one(ports, (group, *self._hosts))
         self._said = self._hosts_in_client_ids()
         self._may: dict[str, set[str]] = {}
         self._left_over: dict[str, set[str]] = {}
@@ -144,15 +161,27 @@ class _Lines:
             hosts, far = set(said), False
         here = (one for host in hosts for one in self._by_host.get(host, ()))
         may = [one for one in here if not (one.replaced and member.id in old)]
-        numbers = {int(one) for one in _NUMBER.findall(_UUID.sub("", member.client_id))}
-        by_pid = [one for one in may if one.pid in numbers and one.pid is not None and one.pid > _RESERVED_PIDS]
-        if len(by_pid) == 1 and self._client_ids[member.client_id] == 1:
+        by_pid = [one for one in may if one.pid in self._numbers[member.id]]
+        if len(by_pid) == 1:
             self._left_over[member.id] = set()
             return {by_pid[0].name}
         self._left_over[member.id] = {one.name for one in self._ended if one.host in hosts}
         if far:
             self._far.add(member.id)
         return {one.name for one in may}
+
+    def _numbers_of_one(self, ports: frozenset[int], words: Sequence[str]) -> dict[str, set[int]]:
+        """Return the numbers in each member's client id that may be a pid.
+
+        One that several members have is a year or a port, as is one that stands in the names of all this.
+        """
+        found = {one.id: _numbers_in(one.client_id) for one in self._members}
+        had = Counter(number for numbers in found.values() for number in numbers)
+        others = ports.union(*map(_numbers_in, words))
+        return {
+            id: {one for one in numbers if had[one] == 1 and one > _RESERVED_PIDS and one not in others}
+            for id, numbers in found.items()
+        }
 
     def _places(self, member: Member) -> tuple[set[str], bool]:
         """Give the hosts that a member may be on, and whether its address leaves that open.

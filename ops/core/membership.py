@@ -75,7 +75,7 @@ def muster(
     crowds: tuple[Crowd, ...] = ()
     if nameless:
         candidates = [one for one in left if not one.topics or not own or own & set(one.topics)]
-        known = attribute(candidates, nameless, group.ports, old, [one.host for one in group.members])
+        known = attribute(candidates, nameless, group.ports, old, [one.host for one in group.members], group.name)
         present |= known.present
         crowds = known.crowds
         missing += known.missing

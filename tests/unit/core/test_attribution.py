@@ -108,6 +108,33 @@ def test_a_client_id_that_several_have_tells_nothing_of_a_pid() -> None:
     assert told(muster(seen, processes)) == ({}, [], [(0, 0)])
 
 
+def test_a_number_that_several_members_carry_is_no_pid() -> None:
+    # Given client ids made of the group's name, in which a number is that happens to be a process's pid
+    processes = [consumer("web1 a-0", pid=2024), consumer("web1 b-0", pid=2025)]
+    both = group(*(member(f"m{n}", "10.0.0.1", f"consumer-orders-2024-{n}") for n in (1, 2)))
+    # Then nobody is missing, and nobody is there twice
+    assert told(muster(both, processes)) == ({}, [], [(0, 0)])
+    # And nobody is named by a number of the group's, of a host's, or of a broker's port
+    for number, own in ((2024, {"name": "orders-2024"}), (9092, {}), (4040, {})):
+        hosts = [replace(consumer("web1 a-0", pid=number), name="web-4040 a-0"), consumer("web1 b-0", pid=77777)]
+        hosts[1] = replace(hosts[1], name="web-4040 b-0")
+        one = replace(group(member("m1", "10.0.0.1", f"consumer-{number}")), **own)
+        assert told(muster(one, hosts)) == ({}, [], [(1, 0)]), number
+
+
+@pytest.mark.parametrize(
+    "seen", ["2001:db8:0:0:0:0:0:1", "2001:DB8::1", "2001:0db8:0000:0000:0000:0000:0000:0001", "2001:db8::1%eth0"]
+)
+def test_an_address_is_the_same_however_it_is_written(seen: str) -> None:
+    # Given hosts with IPv6, and a member as a broker tells it, all zeros written
+    processes = [consumer(f"web{n} a-0", addresses=(f"2001:db8::{n}",)) for n in (1, 2)]
+    # Then it is known whose it is
+    assert told(muster(group(member("m1", seen)), processes)) == ({"web1 a-0": "m1"}, ["web2 a-0"], [])
+    # And so is an IPv4 address within one
+    for mapped in ("::ffff:10.0.0.1", "0:0:0:0:0:ffff:a00:1"):
+        assert plain_address(f"/{mapped}") == "10.0.0.1"
+
+
 def test_behind_one_address_members_are_counted_and_nobody_is_named() -> None:
     # Given three hosts behind one address that none of them has, a process each
     processes = [consumer(f"web{n} a-0") for n in (1, 2, 3)]
