@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ops.core import envfile
+from ops.core.envfile import EnvFileError
 from ops.core.errors import OpsError
 from ops.core.keeping import PIDFILE
 from ops.core.process import ProcessSpec
-from ops.node import environment
+from ops.core.regular import content_of
+from ops.node import environment, executable
 
 _MANAGERS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # systemd.exec(5)
-_SCRIPT_BYTES = 256  # that the kernel reads of a script's first line
+_WRAPPERS = {"env": "u", "nice": "n", "nohup": "", "setsid": "", "stdbuf": "ioe", "timeout": "ks"}
+"""Programs that become the one that follows their options -> the options that take the next word."""
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*")
+_PYTHONS_VALUES = "WX"
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+_SCRIPTS = (*_SHELLS, "ruby", "perl")
+_MODULE_SECONDS = 10.0
+_HAS_NONE = 3
+_HAS = f"import sys, importlib.util as u; sys.exit({_HAS_NONE} if u.find_spec(sys.argv[1]) is None else 0)"
 
 
 def trouble(spec: ProcessSpec, kind: str = PIDFILE) -> str:
     """Say why a process's command could not be started; empty where nothing speaks against it.
 
-    Looked at are the folder, the env file, the command and, of a script, its interpreter. What the command then does
-    is for the gates to find out.
+    Looked at are the folder, the env file, the command - behind `env`, `nice` and the like, too -, of a script its
+    interpreter, and of an interpreter its script or module. What the command then does is for the gates to find out.
 
     Parameters
     ----------
@@ -26,67 +40,134 @@ def trouble(spec: ProcessSpec, kind: str = PIDFILE) -> str:
     """
     try:
         directory = environment.directory_of(spec)
-        path = _path(spec, kind)
+        variables = _variables(spec, kind)
     except OpsError as error:
         return str(error).replace("\n ", ";")
-    return _unrunnable(spec.command[0], directory, path) if spec.command else "there is no command"
+    return _of_words(spec.command, directory, variables) if spec.command else "there is no command"
 
 
-def _path(spec: ProcessSpec, kind: str) -> str:
-    """Give where commands without a folder are looked for.
+def _variables(spec: ProcessSpec, kind: str) -> Mapping[str, str]:
+    """Return the environment by which commands and modules are looked for.
 
     Raises
     ------
-    EnvFileError : the env file is unreadable, not of mode 0600, or malformed; of processes that the agent starts.
+    EnvFileError : the env file is unreadable, not of mode 0600, or malformed.
     """
     if kind == PIDFILE:
-        return environment.compose(spec)["PATH"]
-    return f"{spec.env.get('PATH', os.environ.get('PATH', os.defpath))}:{_MANAGERS_PATH}"
-
-
-def _unrunnable(command: str, directory: str, path: str) -> str:
-    found = _found(command, directory, path)
-    if found is None:
-        return f"the command {command} is not in any folder of PATH ({path})"
-    reason = _reason(found)
-    if reason:
-        return f"the command {command} cannot be run in {directory}: {reason}"
-    for interpreter in _interpreters(found):
-        needed = _found(interpreter, directory, path)
-        reason = _reason(needed) if needed is not None else "it is not in any folder of PATH"
-        if reason:
-            return f"the command {command} cannot be run in {directory}: its interpreter is {interpreter}: {reason}"
-    return ""
-
-
-def _found(command: str, directory: str, path: str) -> Path | None:
-    """Give the file that exec would take (execvp(3)); None where it searches in vain."""
-    if "/" in command:
-        return Path(directory, command)
-    for place in path.split(os.pathsep) if command else ():
-        found = Path(directory, place, command)
-        if found.is_file() and os.access(found, os.X_OK):
-            return found
-    return None
-
-
-def _reason(path: Path) -> str:
-    """Say why a file cannot be executed; empty where it can."""
-    if not path.exists():
-        return f"it leads to {path.readlink()}, which is not there" if path.is_symlink() else "there is no such file"
-    if not path.is_file():
-        return "it is no file"
-    return "" if os.access(path, os.X_OK) else "it is not executable"
-
-
-def _interpreters(path: Path) -> list[str]:
-    """Give what a script's first line names: its interpreter, and the program that `env` is to find."""
+        return environment.compose(spec)
     try:
-        with path.open("rb") as file:
-            first = file.readline(_SCRIPT_BYTES)
+        own = envfile.read(Path(spec.env_file)) if spec.env_file else {}
+    except EnvFileError:
+        if _is_judged_alike(Path(spec.env_file)):
+            raise
+        own = {}
+    found = {"PATH": os.environ.get("PATH", os.defpath), **spec.env, **own}
+    return {**found, "PATH": f"{found['PATH']}:{_MANAGERS_PATH}"}
+
+
+def _is_judged_alike(env_file: Path) -> bool:
+    """Whether the user as whom a manager starts the process, should it be another one, refuses an env file, too."""
+    try:
+        facts = env_file.stat()
     except OSError:
-        return []  # it may be executed all the same
-    words = first[2:].decode(errors="replace").split() if first.startswith(b"#!") else []
-    if len(words) == 2 and Path(words[0]).name == "env" and "=" not in words[1]:
-        return words
-    return words[:1]
+        return False
+    return facts.st_uid == os.geteuid() or bool(facts.st_uid == 0 and stat.S_IMODE(facts.st_mode) & 0o037)
+
+
+def _of_words(command: Sequence[str], directory: str, variables: Mapping[str, str]) -> str:
+    """Say why a command could not be started in a folder."""
+    path = variables["PATH"]
+    found = executable.find(command[0], directory, path)
+    if found is None:
+        return f"the command {command[0]} is not in any folder of PATH ({path})"
+    reason = executable.trouble(found, directory, path)
+    if reason:
+        return f"the command {command[0]} cannot be run in {directory}: {reason}"
+    name = Path(command[0]).name
+    if name in _WRAPPERS:
+        inner = _wrapped(name, command[1:])
+        return _of_words(inner, directory, variables) if inner else ""
+    return _of_interpreter(name, found, command, directory, variables)
+
+
+def _wrapped(name: str, words: Sequence[str]) -> Sequence[str]:
+    """Return the command that a program becomes; nothing where that is not plain to see."""
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word == "--":
+            break
+        if word.startswith("--") and "=" not in word and word not in ("--ignore-environment", "--foreground"):
+            return ()
+        if name == "env" and word[1:2] in ("S", "C", "P"):
+            return ()
+        if len(word) == 2 and word[1] in _WRAPPERS[name]:
+            rest = rest[1:]
+    if name == "timeout":
+        rest = rest[1:]
+    while name == "env" and rest and "=" in rest[0]:
+        if rest.pop(0).startswith("PATH="):
+            return ()
+    return rest
+
+
+def _of_interpreter(
+    name: str, found: Path, command: Sequence[str], directory: str, variables: Mapping[str, str]
+) -> str:
+    """Say what an interpreter would look for in vain: the script, or Python's module, that its first words name."""
+    words = list(command[1:])
+    python = _PYTHON.fullmatch(name) is not None
+    if not python and name not in _SCRIPTS:
+        return ""
+    options = []
+    while python and words and re.fullmatch(r"-[ABD-Za-bd-gi-ln-z]+", words[0]):
+        options.append(words.pop(0))
+        if options[-1][-1] in _PYTHONS_VALUES and len(options[-1]) == 2:
+            options += words[:1]
+            words = words[1:]
+    if python and len(words) > 1 and words[0] == "-m":
+        return _of_module(str(found), options, words[1], directory, variables)
+    if not words or words[0].startswith("-"):
+        return ""
+    in_path = (
+        name in _SHELLS and "/" not in words[0] and executable.find(words[0], directory, variables["PATH"]) is not None
+    )
+    if in_path or Path(directory, words[0]).exists():
+        return ""
+    return f"the command {command[0]} cannot be run in {directory}: there is no {words[0]}"
+
+
+def _of_module(python: str, options: Sequence[str], module: str, directory: str, variables: Mapping[str, str]) -> str:
+    """Say that Python has no such module; nothing is imported for that.
+
+    The first part of its name alone is asked for: for what follows, Python would run the package.
+    """
+    where = f"the command {python} -m {module} cannot be run in {directory}"
+    first, _, inner = module.partition(".")
+    here = Path(directory, first)
+    if not any(re.match("-[A-Za-z]*[IP]", one) for one in options):
+        if (here / "__init__.py").exists():
+            below = here.joinpath(*inner.split("."))
+            is_there = below.is_dir() or any(below.parent.glob(f"{below.name}.*"))
+            return "" if is_there or _has_a_path_of_its_own(here) else f"{where}: there is no module {module}"
+        if here.with_suffix(".py").exists():
+            return ""
+    for site in Path(directory, python).parent.parent.glob("lib/python3*/*-packages"):
+        if (site / first).is_dir() or (site / f"{first}.py").exists():
+            return ""
+    from ops.node.streaming import run
+
+    try:
+        argv = [python, *options, "-c", _HAS, first]
+        ended = run(argv, _MODULE_SECONDS, directory=Path(directory), env=variables)
+    except OpsError:
+        return ""
+    return f"{where}: there is no module {module}" if ended.code == _HAS_NONE else ""
+
+
+def _has_a_path_of_its_own(package: Path) -> bool:
+    """Whether a package looks for its modules elsewhere, too."""
+    try:
+        return b"__path__" in content_of(package / "__init__.py")
+    except OSError:
+        return True
