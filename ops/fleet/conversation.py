@@ -8,6 +8,7 @@ from itertools import chain
 
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError
+from ops.core.masking import SECRETS
 from ops.core.protocol import SETUP_HINT, Event, Response, decode_line
 from ops.fleet.agent_command import SUDO_HINT, interpreter_of, shown, sudo_refusal
 from ops.fleet.plan import HostAction
@@ -126,7 +127,8 @@ class _Listener(Lines):
 
 def shorten(text: bytes) -> str:
     """Give the begin of a line that somebody else wrote, fit to be shown."""
-    plain = "".join(one if one.isprintable() else " " for one in text.decode(errors="replace")).strip()
+    hidden = SECRETS.hide(text.decode(errors="replace"))
+    plain = "".join(one if one.isprintable() else " " for one in hidden).strip()
     return plain if len(plain) <= _SHOWN_CHARACTERS else f"{plain[:_SHOWN_CHARACTERS]} ..."
 
 

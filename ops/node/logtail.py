@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ops.core.masking import SECRETS
 from ops.core.regular import opened
 
 LINE_CHARACTERS = 2000
@@ -55,6 +56,9 @@ def tail(path: Path, lines: int, *, since: int = 0, until: int | None = None) ->
 
 def cut(line: str) -> str:
     """Give a line, its end left out where it is very long."""
+    if len(line) <= LINE_CHARACTERS:
+        return line
+    line = SECRETS.hide(line)  # half of one would not be known any more
     if len(line) <= LINE_CHARACTERS:
         return line
     return f"{line[:LINE_CHARACTERS]} ... ({len(line) - LINE_CHARACTERS} more characters)"

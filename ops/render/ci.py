@@ -13,6 +13,7 @@ from typing import TextIO
 from ops.core.evidence import Evidence
 from ops.core.guarded import issue
 from ops.core.pipeline import Level, pipeline_of
+from ops.core.plain import cell
 from ops.core.protocol import ProcessReport
 from ops.core.telling import Happening, HostFact, HostRelease, Narrator, Result, Said, StageBegun, StageEnded, Table
 from ops.render.progress import Progress
@@ -88,7 +89,7 @@ class MarkedProgress(Progress):
     def trouble(self, text: str) -> None:
         """Write and mark what went wrong."""
         super().trouble(text)
-        self._marks.mark(Level.ERROR, text.splitlines()[0][:80] if text else "", text)
+        self._marks.mark(Level.ERROR, cell(text.splitlines()[0])[:80] if text else "", text)
 
 
 class PipelineNarrator:

@@ -29,5 +29,5 @@ def kept_lines(kept: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(cell(text).split())  # hidden first: half a secret would not be known any more
     return line if len(line) <= _CUT else f"{line[:_CUT]}..."

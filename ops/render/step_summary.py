@@ -94,7 +94,7 @@ def _quoted(lines: Sequence[str]) -> list[str]:
 
 def _text(text: str) -> str:
     """Give a text as a cell: what would be markup, a link or a mention in it is text."""
-    return _LINK.sub(r"\1\\\2", _ACTIVE.sub(r"\\\1", cell(" ".join(text.split())))) or " "
+    return _LINK.sub(r"\1\\\2", _ACTIVE.sub(r"\\\1", " ".join(cell(text).split()))) or " "
 
 
 def _code(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ops.core.errors import ExitCode, LockHeldError, OpsError
+from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Verb
 from ops.core.release import DeployAction
 from ops.core.states import ALIVE
@@ -206,4 +207,4 @@ def _code(error: BaseException) -> int:
 
 def _reason(stage: str, error: BaseException) -> str:
     what = str(error).splitlines()[0] if str(error) else "interrupted"
-    return f"{stage}: {what}"[:500]
+    return SECRETS.hide(f"{stage}: {what}")[:500]  # before it is cut: half of one would not be known

@@ -15,6 +15,7 @@ from typing import Any
 from paramiko.ssh_exception import NoValidConnectionsError
 
 from ops.core.deadline import Deadline
+from ops.core.plain import cell
 from ops.fleet.transport.client_config import ClientConfig
 
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
@@ -106,7 +107,7 @@ class Program:
         """The last line that it wrote to standard error."""
         self._errors.seek(0)
         lines = self._errors.read()[-4096:].decode(errors="replace").splitlines()
-        return "".join(one if one.isprintable() else " " for one in lines[-1])[:200] if lines else ""
+        return cell(lines[-1])[:200] if lines else ""
 
     def close(self) -> None:
         """End it."""
