@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from enum import Enum
 
+from ops.core.masking import SECRETS
+
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _PAIR = 2
 _NARROW = 2  # nothing but an ellipsis and one more character
@@ -80,7 +82,7 @@ def _near(texts: Collection[str], width: int) -> set[str]:
 def wrapped(text: str, width: int) -> list[str]:
     """Return the lines of a text that is broken between words; a word is broken where a whole line cannot hold it."""
     lines = [""]
-    for word in text.split():
+    for word in SECRETS.hide(text).split():  # before it is broken: no line has half of one
         if lines[-1] and width_of(lines[-1]) + 1 + width_of(word) <= width:
             lines[-1] += f" {word}"
             continue

@@ -10,6 +10,7 @@ from ops.core.masking import SECRETS, Secrets
 from ops.core.telling import Result
 from ops.fleet.conversation import shorten
 from ops.node import logtail
+from ops.render.cuts import hanging, wrapped
 from ops.render.letters import letter_lines
 from ops.render.step_summary import deploy_summary
 
@@ -35,7 +36,14 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Secrets:
 
 @pytest.mark.parametrize(
     ("show", "length"),
-    [(logtail.cut, logtail.LINE_CHARACTERS), (letter, 100), (lambda text: shorten(text.encode()), 200), (summary, 40)],
+    [
+        (logtail.cut, logtail.LINE_CHARACTERS),
+        (letter, 100),
+        (lambda text: shorten(text.encode()), 200),
+        (summary, 40),
+        (lambda text: "|".join(wrapped(text, 40)), 40),
+        (lambda text: "|".join(hanging(text, 40)), 40),
+    ],
 )
 def test_what_is_cut_is_hidden_first(known: Secrets, show: Callable[[str], str], length: int) -> None:
     # Given a secret of several words that lies across the place where a text is cut, and far behind it
