@@ -160,6 +160,9 @@ def test_a_dry_run_shows_the_plan_and_no_environment() -> None:
     assert "karafka-0, then karafka-1" in text
     assert "batch 2 of 2" in text
     assert "web2" in data
+    # And of an agent what a person would type: one line, without the script that looks at its interpreter first
+    assert "    by /srv/sources/shared/karafka-ops/bin/python -I -m ops.node, within " in text
+    assert not [line for line in text.splitlines() if len(line) > 120]
     assert "s3cret" not in text + data
 
 
