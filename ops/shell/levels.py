@@ -113,6 +113,8 @@ def _check_keys(value: Any, where: str, above: tuple[int, ...]) -> None:
     for key, item in value.items():
         if not isinstance(key, str):
             raise SettingsError(f"expected text for a key, got {key!r}", where=where, hint="put it in quotes")
+        if any("\ud800" <= one <= "\udfff" for one in key):  # Invoke looks for a variable of that name
+            raise SettingsError(f"expected a key in UTF-8, got {key!r}", where=where)
         _check_keys(item, f"{where}.{key}" if where else key, (*above, id(value)))
 
 
@@ -137,9 +139,21 @@ def _read(path: Path) -> Any:
     yaml = _text_keys()
     try:
         text = path.read_text()
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
+        return _json(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
         raise SettingsError(_said(error) or type(error).__name__, where=str(path)) from None
+
+
+def _json(text: str) -> Any:
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{twice!r} stands twice in one object")
+        return made
+
+    return json.loads(text, object_pairs_hook=each_once)
 
 
 def _said(error: Exception) -> str:
@@ -172,9 +186,24 @@ def _number(loader: Any, node: Any) -> Any:
 
 
 def _loader(yaml: Any) -> Any:
-    """Make a loader that says of whatever cannot be constructed where it stands: PyYAML lets errors of any kind out."""
+    """Make a loader that says of whatever cannot be constructed where it stands: PyYAML lets errors of any kind out.
+
+    Of a key that stands twice PyYAML takes the last one, in silence.
+    """
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # the one of Invoke is known while it runs
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen: dict[str, Any] = {}
+            for key, _ in node.value:
+                if key.id != "scalar" or key.tag == f"{_TAG}merge":
+                    continue
+                if key.value in seen:
+                    first = f"{key.value!r} stands twice in one mapping"
+                    raise yaml.constructor.ConstructorError(first, seen[key.value], "again", key.start_mark)
+                seen[key.value] = key.start_mark
+            return node
+
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
                 return super().construct_object(node, deep)

@@ -155,6 +155,14 @@ def test_json_is_read_as_json(indent: Any, started: Started, tmp_path: Path) -> 
     assert taken(config, tmp_path / "project")["karafka"]["env"] == {"on": "yes"}
 
 
+def test_a_key_that_stands_twice_in_json_is_refused(started: Started, tmp_path: Path) -> None:
+    # Given JSON with a key twice in one object
+    started("fabric", {"project/fabric.json": '{"karafka": {"env": {"A": "1", "B": "2", "A": "3"}}}'})
+    # Then it is refused by its name
+    with pytest.raises(SettingsError, match="'A' stands twice"):
+        checked_section("fabric", [], tmp_path / "project", {})
+
+
 def test_what_is_no_json_is_refused_though_it_is_yaml(started: Started, tmp_path: Path) -> None:
     started("fabric", {"project/fabric.json": "karafka: {}"})
     with pytest.raises(SettingsError, match=r"fabric\.json"):

@@ -92,6 +92,7 @@ def test_the_line_for_hooks_works_as_the_pages_and_templates_write_it(tmp_path: 
         ("linked_dirs: &all [log, *all]", "karafka.linked_dirs[1]"),
         ("env: {!!binary aGk=: x}", "karafka.env"),
         ("env: {? [a, b] : x}", "fabric.yaml"),
+        ('env: {"\\ud800": x}', "karafka.env"),
         (f"env: {'[' * 3000}{']' * 3000}", "fabric.yaml"),
     ],
     ids=lambda text: text[:40],
@@ -104,6 +105,37 @@ def test_what_is_no_plain_value_is_refused_by_its_path(text: str, where: str, tm
         section([], tmp_path)
     assert refused.value.where.endswith(where)
     assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("karafka: {pool: 1, pool: 2}", "pool", 1),
+        ("karafka: {pool: 1}\nkarafka: {}", "karafka", 2),
+        ("karafka:\n  env:\n    A: 1\n    'A': 1", "A", 4),
+        ("karafka:\n  stages:\n    p: {hosts: [{host: a, port: 1, port: 1}]}", "port", 3),
+        ("user: a\nkarafka: {}\nuser: b", "user", 3),
+        ("karafka: {env: {1: x, '1': y}}", "1", 1),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_by_its_line(text: str, key: str, line: int, tmp_path: Path) -> None:
+    # Given a file with a key twice in one mapping, of which YAML's reader would take the last one
+    written(tmp_path, text)
+    # Then it is refused, and both places are named
+    with pytest.raises(SettingsError, match=f"'{key}' stands twice in one mapping, line .*again, line {line},"):
+        section([], tmp_path)
+
+
+def test_a_key_may_stand_in_a_mapping_and_in_what_is_merged_into_it(tmp_path: Path) -> None:
+    # Given mappings that take others in and have some of their keys, and the same key below two others
+    text = (
+        "a: &a {pool: 1, workers: 1}\nb: &b {pool: 2}\n"
+        "karafka:\n  <<: [*a, *b]\n  pool: 3\n  env: {<<: *a, pool: x}\n  roles: {r: {workers: 2}}\n"
+    )
+    written(tmp_path, text)
+    # Then the own one wins, as YAML has it
+    found = section([], tmp_path)
+    assert found == {"pool": 3, "workers": 1, "env": {"pool": "x", "workers": "1"}, "roles": {"r": {"workers": 2}}}
 
 
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)
