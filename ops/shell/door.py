@@ -24,6 +24,7 @@ from ops.core.masking import SECRETS
 from ops.core.needs import extras_named
 from ops.core.pipeline import error_text
 from ops.core.plain import shown
+from ops.shell.arguments import CheckedTask
 
 _VARIABLES = ("KARAFKA_", "FABRIC_KARAFKA_", "INVOKE_KARAFKA_")
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -58,7 +59,7 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
             if code:
                 raise Exit(code=int(code))
 
-        made: Task[Any] = task(auto_shortflags=False, **options)(guarded)
+        made: Task[Any] = task(klass=CheckedTask, auto_shortflags=False, **options)(guarded)
         return made
 
     return decorate

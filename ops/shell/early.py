@@ -14,16 +14,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import UsageError
 from ops.core.pipeline import may_ask
-from ops.shell.door import as_exit
 from ops.shell.levels import SUFFIXES, Levels, is_data
 
-_NO_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base 10|could not convert string to float): (['\"].*)")
 _ENVIRONMENT_PREFIX = "FABRIC_KARAFKA_"
 
 
@@ -59,31 +56,6 @@ def forgive_ssh_config() -> None:
             load()
 
     config._set(_load_ssh_files=forgiving)
-
-
-def explain_numbers(program: str) -> None:
-    """Let an option that takes a number refuse what is none by exit code 2; Fabric and Invoke end in a traceback.
-
-    Parameters
-    ----------
-    program : `fabric` or `invoke`, at work.
-    """
-    made = vars(sys.modules[f"{program}.main"])["program"]
-    parse = made.parse_tasks
-
-    def explained() -> None:
-        try:
-            parse()
-        except ValueError as error:
-            match = _NO_NUMBER.search(str(error))
-            if match is None:
-                raise
-            flags = [word for word, after in pairwise(made.argv) if repr(after) == match[1]]
-            named = [word.partition("=")[0] for word in made.argv if repr(word.partition("=")[2]) == match[1]]
-            where = next(iter((*flags, *named)), "")
-            raise as_exit(UsageError(f"expected a number, got {match[1]}", where=where)) from None
-
-    made.parse_tasks = explained
 
 
 def section(argv: Sequence[str], directory: Path) -> Mapping[str, Any] | None:

@@ -24,7 +24,6 @@ from ops.shell import early
 from ops.shell.door import as_exit
 
 if early.at_work("invoke"):
-    early.explain_numbers("invoke")
     try:
         early.checked_section("invoke", sys.argv[1:], Path.cwd(), {})  # Invoke itself may end in a traceback
     except OpsError as error:

@@ -242,4 +242,4 @@ def test_a_daemon_owns_its_pidfile_and_nobody_starts_it_twice(project: Path, kaf
 def test_what_is_no_number_is_refused_by_its_option(project: Path, given: list[str]) -> None:
     done = inv(project, "produce", "topic", *given)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: --count: expected a number, got {given[-1].removeprefix('--count=')!r}\n"
+    assert done.stderr == f"error: --count: expected a whole number, got {given[-1].removeprefix('--count=')!r}\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 
 from ops.core.errors import SettingsError, UsageError
-from ops.fleet.tasks.stages import CHOSEN
+from ops.fleet.tasks.stages import CHOSEN, refuse_idle
 from ops.shell.door import runtime_file
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ def load_settings(context: Context) -> Settings:
     Raises
     ------
     SettingsError : there are none, or they are wrong.
+    UsageError : the command line ends in a stage.
     """
     import os
 
     from ops.core import section
 
     raw = section.override(_section(context), section.from_environment(os.environ))
+    refuse_idle(section.stage_names(raw))
     return section.load(raw, context.config.get(CHOSEN))
 
 
