@@ -15,6 +15,7 @@ from ops.core import section_checks
 from ops.core.errors import SettingsError
 from ops.core.masking import SECRETS
 from ops.core.section_errors import FILE_HINT, ROOT, explained
+from ops.core.section_words import in_words
 from ops.core.settings import BatchSize, Count, Rollout, Seconds, Settings, Workers
 
 _VARIABLE = "FABRIC_KARAFKA_"
@@ -78,8 +79,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         try:
             value = msgspec.convert(text, _SCALARS[name], strict=False)
         except msgspec.ValidationError as error:
-            what = str(error).replace(", got `str`", "").replace("`", "")
-            raise SettingsError(f"{what[:1].lower()}{what[1:]}: {text!r}", where=variable) from None
+            what = in_words(str(error).replace(", got `str`", ""), _SCALARS[name])
+            raise SettingsError(f"{what}, got {text!r}", where=variable) from None
         inside = found
         for key in keys[:-1]:
             inside = inside.setdefault(key, {})

@@ -10,6 +10,7 @@ import msgspec
 
 from ops.core.errors import SettingsError
 from ops.core.section_hints import meant
+from ops.core.section_words import in_words
 from ops.core.settings import Settings
 
 ROOT = "karafka"
@@ -39,9 +40,11 @@ def explained(error: msgspec.ValidationError, merged: Any, path: str, own: Mappi
         text = "unknown key" if match[1] == "contains unknown" else "missing"
         hint = (meant(keys) if match[1] == "contains unknown" else "") or FILE_HINT
     else:
-        text = f"{text[:1].lower()}{text[1:]}: {value!r}".replace("`", "")
-        if isinstance(value, (bool, int, float)) and re.match("expected [a-z| ]*str", text):
+        if isinstance(value, (bool, int, float)) and re.match("Expected `[a-z| ]*str", text):
             hint = "put it in quotes"
+        text = in_words(text, keys=keys)
+        if value is not None:  # it has said so
+            text += f": {value!r}" if ", got " in text else f", got {value!r}"
     root = path if keys[0] in (*own, "hosts") else ROOT
     return SettingsError(
         text,

@@ -13,9 +13,13 @@ from ops.core.section_topics import Topics
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")]
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
+BATCH_PATTERN = r"^([1-9][0-9]{0,2}|[1-9][0-9]?%|100%)\Z"
+APP_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*\Z"
+BRANCH_PATTERN = rf"^{BRANCH}\Z"
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 WORKER = "worker"
-BatchSize = Count | Annotated[str, msgspec.Meta(pattern=r"^([1-9][0-9]{0,2}|[1-9][0-9]?%|100%)\Z")]
+BatchSize = Count | Annotated[str, msgspec.Meta(pattern=BATCH_PATTERN)]
 
 
 class Kafka(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -179,7 +183,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     command: tuple[str, ...] | str
     hosts: Annotated[tuple[Host, ...], msgspec.Meta(min_length=1)]
     stage: Name
-    app: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*\Z")] | None = None
+    app: Annotated[str, msgspec.Meta(pattern=APP_PATTERN)] | None = None
     karafka_env: str | None = None
     env: dict[str, str | int] = {}
     env_file: str = "karafka.env"
@@ -200,7 +204,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     supervisor: Supervisor = Supervisor()
     logrotate_d: str = "/etc/logrotate.d"
     repo_url: str | None = None
-    branch: Annotated[str, msgspec.Meta(pattern=rf"^{BRANCH}\Z")] = "main"
+    branch: Annotated[str, msgspec.Meta(pattern=BRANCH_PATTERN)] = "main"
     repo_tree: str | None = None
     strip_components: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     keep_releases: Count = 5

@@ -35,6 +35,7 @@ SOLE_IMPORTERS: dict[str, tuple[str, ...]] = {
         "core/section_errors.py",
         "core/section_hints.py",
         "core/section_topics.py",
+        "core/section_words.py",
     ),
     "fabric": ("fleet/transport", "fleet/ssh", "fleet/tasks"),
     "paramiko": ("fleet/transport", "fleet/ssh"),
@@ -91,6 +92,7 @@ def test_the_agent_never_imports_the_settings() -> None:
                 "ops.core.section_checks",
                 "ops.core.section_hints",
                 "ops.core.section_topics",
+                "ops.core.section_words",
             } & set(imports(path)), path
 
 

@@ -20,7 +20,8 @@ ON_HOSTS = ("psutil", "kafka-python")  # of the tool's requirements; the rest is
 PACKAGES = ("core", "node", "kafka")  # of ops; pip compiles what it installs, so newer syntax than a host's stays out
 OPERATORS = frozenset(  # of these packages, never imported by an agent
     {"core/settings.py", "core/section.py", "core/section_errors.py", "core/tool.py"}
-    | {"core/section_checks.py", "core/section_hints.py", "core/section_texts.py", "core/section_topics.py"}
+    | {"core/section_checks.py", "core/section_hints.py", "core/section_texts.py"}
+    | {"core/section_topics.py", "core/section_words.py"}
 )
 _ROOT = Path(ops.__file__).parent
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file: the same content is the same wheel

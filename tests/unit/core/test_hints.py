@@ -21,7 +21,8 @@ from tests.labs.late_types import make_readable
 
 OPERATORS = (
     *("ops.core.settings", "ops.core.section", "ops.core.section_checks", "ops.core.section_errors"),
-    *("ops.core.section_hints", "ops.core.section_texts", "ops.core.section_topics", "ops.core.tool"),
+    *("ops.core.section_hints", "ops.core.section_texts", "ops.core.section_topics", "ops.core.section_words"),
+    "ops.core.tool",
 )
 
 
