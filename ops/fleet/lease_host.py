@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ops.core.accounts import user_name
 from ops.core.history import HistoryAnswer, HistoryCall
 from ops.core.lease import HIGHEST_NUMBER, LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
 from ops.core.protocol import Request, Response, Verb
@@ -127,11 +127,7 @@ def _host(settings: Settings, transport: Transport, host: Host) -> LeaseHost:
 
 def own_name() -> str:
     """Say who this is: `user@host pid 4711`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # no such user in a container
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
+    return f"{user_name()}@{socket.gethostname()} pid {os.getpid()}"
 
 
 def ci_run(environ: Mapping[str, str] = os.environ) -> str:

@@ -6,9 +6,6 @@ port; elsewhere they are ports of 127.0.0.1.
 
 from __future__ import annotations
 
-import getpass
-import os
-import pwd
 import random
 import sys
 from collections.abc import Mapping
@@ -17,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from ops.core.accounts import has_account, user_name
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError, UsageError
 from ops.sandbox import openssh
@@ -32,8 +30,8 @@ _ATTEMPTS = 3
 
 
 def best_server() -> ServerKind:
-    """Give OpenSSH where its server is installed, else asyncssh."""
-    return "openssh" if openssh.find_sshd() else "asyncssh"
+    """Give OpenSSH where its server is installed and lets this user in, who has to have an account; else asyncssh."""
+    return "openssh" if openssh.find_sshd() and has_account() else "asyncssh"
 
 
 class LocalFleet:
@@ -114,7 +112,7 @@ class LocalFleet:
 
     def _prepare(self) -> None:
         """Make folders and keys."""
-        user = _user()
+        user = user_name()
         self.directory.mkdir(parents=True, exist_ok=True)
         own = make_key(self.key)
         names = [f"host{number}" for number in range(1, self._count + 1)]
@@ -135,11 +133,3 @@ class LocalFleet:
             host.files = replace(host.files, address=address, port=port)
         lines = [known_hosts_line(one.files.address, one.files.port, one.public_key) for one in self.hosts]
         self.known_hosts.write_text("".join(lines))
-
-
-def _user() -> str:
-    """Give the name of whoever runs this, as the password database has it: sshd asks there."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return getpass.getuser()

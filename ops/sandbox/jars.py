@@ -7,7 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-from ops.core.errors import OpsError
+from ops.core.accounts import home_path, user_name
+from ops.core.errors import OpsError, UsageError
 from ops.core.needs import require
 from ops.sandbox.lockfile import locked
 from ops.sandbox.progress import Progress
@@ -20,9 +21,16 @@ _SCOPES = (None, "compile", "runtime")
 
 
 def cache_directory() -> Path:
-    """Give the user's cache of this project: XDG_CACHE_HOME/karafka-ops, else ~/.cache/karafka-ops."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"  # the XDG specification: ignore others
+    """Return the user's cache of this project: XDG_CACHE_HOME/karafka-ops, else ~/.cache/karafka-ops.
+
+    Raises
+    ------
+    UsageError : the user has no home.
+    """
+    base, home = os.environ.get("XDG_CACHE_HOME", ""), home_path("~")
+    root = Path(base) if Path(base).is_absolute() else Path(home) / ".cache"  # the XDG specification: ignore others
+    if not root.is_absolute():
+        raise UsageError(f"user {user_name()} has no home to keep Apache Kafka in", hint="set HOME or XDG_CACHE_HOME")
     return root / "karafka-ops"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from ops.core.accounts import user_name
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity
@@ -151,7 +151,7 @@ class LocalSupervisord:
         if watchdog_seconds:
             section["app"] = "any:app"
         settings = load(section)
-        return supervisor_files(settings, settings.hosts[0], specs, user=getpass.getuser(), enabled=enabled)
+        return supervisor_files(settings, settings.hosts[0], specs, user=user_name(), enabled=enabled)
 
     def update(self) -> Mapping[str, list[str]]:
         """Read the files anew and do what `supervisorctl update` does; gives the groups by what was done to them."""

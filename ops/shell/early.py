@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ops.core.accounts import home_path
 from ops.core.errors import UsageError
 from ops.core.pipeline import may_ask
 from ops.shell.levels import SUFFIXES, Levels, is_data
@@ -119,7 +120,7 @@ def given_file(argv: Sequence[str], directory: Path) -> Path | None:
     named = named_file(argv)
     if named is None:
         return None
-    path = directory / Path(named).expanduser()
+    path = directory / home_path(named)
     if not path.is_file():
         raise UsageError(f"no such file: {named}", where="-f", hint="name an existing fabric.yaml")
     if path.suffix.lstrip(".") not in (*SUFFIXES, "py"):

@@ -31,6 +31,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     import sys
     from pathlib import Path
 
+    from ops.core.accounts import home_path
     from ops.core.errors import SettingsError, UsageError
     from ops.core.section import load
     from ops.tasks.project import section
@@ -43,7 +44,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     settings = load(raw, stage or None)
     files = _files(settings, _host(settings, host), kind)
     if out:
-        for path in _write(files, Path(out).expanduser()):
+        for path in _write(files, Path(home_path(out))):
             print(path)
         return 0
     for file in files:
@@ -69,14 +70,13 @@ def _host(settings: Settings, name: str) -> Host:
 
 def _files(settings: Settings, host: Host, kind: str) -> tuple[HostFile, ...]:
     """Render one kind; nobody is asked, so the processes' user is whom SSH logs in as."""
-    import getpass
-
     from msgspec import structs
 
+    from ops.core.accounts import user_name
     from ops.core.keeping import PIDFILE
     from ops.fleet.tasks.hosting import host_files
 
-    user = settings.systemd.user or host.user or getpass.getuser()
+    user = settings.systemd.user or host.user or user_name()
     home = "/root" if user == "root" else f"/home/{user}"
     manager = PIDFILE if kind == "logrotate" else kind  # of plain processes it is all there is
     files = host_files(structs.replace(settings, manager=manager), host, user=user, group=user, home=home)

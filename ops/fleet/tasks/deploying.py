@@ -52,6 +52,7 @@ def deploy(
     import re
     from pathlib import Path
 
+    from ops.core.accounts import home_path
     from ops.core.errors import SettingsError, UsageError
     from ops.core.release import BRANCH
     from ops.fleet.deploy.artifact import describe
@@ -62,7 +63,7 @@ def deploy(
     settings = fleet.settings
     if branch is not None and not re.fullmatch(BRANCH, branch):
         raise UsageError(f"expected a branch, tag or commit, got {branch!r}", where="--branch")
-    path = Path(artifact).expanduser() if artifact else None
+    path = Path(home_path(artifact)) if artifact else None
     if path is None and settings.repo_url is None:
         hint = "set repo_url to a git repository that the hosts reach, or give --artifact FILE"
         raise SettingsError("there is nothing to deploy", where="karafka.repo_url", hint=hint)
@@ -248,7 +249,8 @@ def _source_text(settings: Settings, path: Path | None, branch: str) -> str:
 
 def _performer() -> str:
     """Say who deploys: whoever started the pipeline, else this user."""
-    import getpass
     import os
 
-    return os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN") or getpass.getuser()
+    from ops.core.accounts import user_name
+
+    return os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN") or user_name()

@@ -33,13 +33,14 @@ def setup(
     """Make folders and the tool's own venv on each host: this version."""
     from pathlib import Path
 
+    from ops.core.accounts import home_path
     from ops.fleet import setup as recipe
     from ops.fleet.tasks.project import load_places, load_settings, make_transport
     from ops.render.progress import Progress
 
     settings = load_settings(context)
     chosen = [place.host for place in load_places(context, settings, hosts, roles, None)]
-    plan = recipe.make_setup(settings, chosen, Path(wheelhouse).expanduser() if wheelhouse else None)
+    plan = recipe.make_setup(settings, chosen, Path(home_path(wheelhouse)) if wheelhouse else None)
     if dry_run:
         for one in plan.hosts:
             order = one.order

@@ -27,6 +27,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     """Show the last rollouts of the stage, or the evidence of one."""
     from pathlib import Path
 
+    from ops.core.accounts import home_path
     from ops.core.errors import OpsError, UsageError
     from ops.core.evidence import Evidence
     from ops.core.history import HistoryAction, HistoryCall
@@ -52,7 +53,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     if found.evidence is None:
         raise OpsError(found.message, where=keeper.target.name, hint="fab karafka.history lists them")
     if picture is not None:
-        path = Path(picture).expanduser()
+        path = Path(home_path(picture))
         drawn = timeline(Evidence.from_json(found.evidence))  # here: the one that the host sends may be anything
         try:
             path.write_text(drawn, encoding="utf-8", errors="backslashreplace")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
-import pwd
 import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ops.core.accounts import home_path, user_name
 
 _TOKEN = re.compile(r"%(.)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
@@ -104,7 +104,7 @@ class ClientConfig:
             "n": lambda: self.name,
             "p": lambda: str(self.port),
             "r": lambda: self.user,
-            "u": local_user,
+            "u": user_name,
             "d": lambda: home_path("~"),
             "i": lambda: str(os.getuid()),
             "j": lambda: self.text("proxyjump"),
@@ -118,22 +118,6 @@ class ClientConfig:
     def _digest(self) -> str:
         parts = (socket.getfqdn(), self.host, str(self.port), self.user, self.text("proxyjump"))
         return hashlib.sha1("".join(parts).encode(), usedforsecurity=False).hexdigest()
-
-
-def local_user() -> str:
-    """Give the name of whoever runs this, as ssh tells it: not by the environment."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return getpass.getuser()
-
-
-def home_path(name: str) -> str:
-    """Give a path with the home folder in the place of `~`; a user's that does not exist stays as it is."""
-    try:
-        return str(Path(name).expanduser()) if name.startswith("~") else name
-    except RuntimeError:
-        return name
 
 
 def _paths(text: str) -> list[str]:

@@ -19,9 +19,10 @@ from typing import Any
 from paramiko.config import SSHConfig
 from paramiko.ssh_exception import SSHException
 
+from ops.core.accounts import home_path, user_name
 from ops.core.errors import SettingsError, UnreachableError
 from ops.fleet.transport import alike
-from ops.fleet.transport.client_config import DEFAULT_KEYS, ClientConfig, home_path, local_user
+from ops.fleet.transport.client_config import DEFAULT_KEYS, ClientConfig
 
 _ASK_SECONDS = 20.0  # `Match exec` and canonical names may take their time
 _SSH_DEFAULTS = {"port": "22", "proxycommand": ""}
@@ -103,7 +104,7 @@ class ClientConfigs:
         options = self._asked(name, given, self._texts)
         if options.get("userknownhostsfile") == _default_known_hosts():
             del options["userknownhostsfile"]
-        silent = _SSH_DEFAULTS | {"user": local_user()}
+        silent = _SSH_DEFAULTS | {"user": user_name()}
         open_ones = [key for key in self._own if options.get(key, "") == silent[key] != self._own[key]]
         if "proxycommand" in open_ones and options.get("proxyjump"):
             open_ones.remove("proxycommand")

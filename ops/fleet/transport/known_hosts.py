@@ -18,6 +18,7 @@ from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
+from ops.core.accounts import home_path
 from ops.fleet.transport.certificates import Certificate, CertificateError, is_certificate, read_certificate, type_of
 
 SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
@@ -93,7 +94,7 @@ class KnownHosts:
     def _entries(self, file: str) -> tuple[Entry, ...]:
         with self._lock:
             if file not in self._read:
-                self._read[file] = _load(Path(file).expanduser())
+                self._read[file] = _load(Path(home_path(file)))
             return self._read[file]
 
 

@@ -12,12 +12,13 @@ from fabric.connection import derive_shorthand
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
+from ops.core.accounts import home_path
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError, UnreachableError
 from ops.fleet.transport import Exit, Input, Target
 from ops.fleet.transport.agents import agent_path
 from ops.fleet.transport.bastions import Bastions, Hop
-from ops.fleet.transport.client_config import ClientConfig, home_path
+from ops.fleet.transport.client_config import ClientConfig
 from ops.fleet.transport.client_configs import ClientConfigs, config_files
 from ops.fleet.transport.failures import Way, explain
 from ops.fleet.transport.forwarding import forward_agent
