@@ -16,6 +16,7 @@ from ops.core.section import load
 from ops.core.settings import Settings
 from ops.render.templates import render
 from ops.shell.early import section_of
+from ops.tasks.project import _development
 from tests.unit.test_docs import FENCE, PAGES, PROJECT, blocks, keys_of, name_of, prose
 
 LANGUAGES = {"sh", "python", "yaml", "console", "text", "ini"}
@@ -32,6 +33,7 @@ PLACEHOLDERS = {
 }
 HOST = {"host": "h1", "roles": ["karafka", "karafka_big"]}
 SECTION = {"application": "a", "deploy_to": "/srv/a", "command": "run server", "stages": {"p": {"hosts": [HOST]}}}
+INDENTED = re.compile(r"(?<=\n\n)(?: {4}\S.*\n)+")  # the README's way to write what is typed
 EXECUTE = """
 import sys, types
 for text in sys.stdin.read().split("\\f"):
@@ -74,7 +76,8 @@ def test_every_block_is_of_a_known_language(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, PROJECT / "tests" / "README.md"], ids=name_of)
 def test_every_shell_block_can_be_parsed(page: Path) -> None:
-    for text in blocks(page, "sh"):
+    indented = INDENTED.findall(page.read_text(encoding="utf-8")) if page == PROJECT / "README.md" else []
+    for text in [*blocks(page, "sh"), *indented]:
         done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, ""), text
 
@@ -85,6 +88,16 @@ def test_every_ini_block_can_be_parsed() -> None:
             parser = configparser.RawConfigParser()
             parser.read_string(text)
             assert parser.sections(), text
+
+
+def test_an_example_takes_no_variable_for_granted_that_a_laptop_lacks() -> None:
+    # Given the variables that our examples cannot do without
+    examples = "".join(text for page in PAGES for text in blocks(page, "python"))
+    needed = set(re.findall(r'os\.environ\["(\w+)"\]', examples))
+    assert needed
+    # Then `inv start` gives them in a checkout, where there is no host of the fleet
+    (spec,) = _development(load({**SECTION, "kafka": {"brokers": ["localhost:9092"]}})).specs
+    assert needed <= set(spec.env)
 
 
 def test_every_python_block_runs() -> None:
