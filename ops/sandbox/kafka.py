@@ -14,7 +14,7 @@ from ops.sandbox.daemon import Daemon, reap, tail
 from ops.sandbox.freezing import freeze
 from ops.sandbox.jars import kafka_jars
 from ops.sandbox.java import java
-from ops.sandbox.kafka_settings import NODE_ID, properties
+from ops.sandbox.kafka_settings import DATA, ENVIRONMENT, NODE_ID, properties
 from ops.sandbox.ports import accepts, free_port, other_port
 from ops.sandbox.prepared import META, Prepared, broker_argv, prepared
 
@@ -161,7 +161,7 @@ class EmbeddedKafka:
     def _try_start(self, jars: Path, ready: Prepared, deadline: Deadline) -> bool:
         """Start once; False when it ended or the deadline passed, whichever the log tells."""
         settings = self._configure()
-        data = self.directory / "data"
+        data = self.directory / DATA
         if not (data / META).is_file():
             ready.format(data, self._properties.get("node.id", NODE_ID))
         flags = ready.flags
@@ -173,7 +173,7 @@ class EmbeddedKafka:
 
     def _launch(self, argv: list[str], deadline: Deadline) -> int | None:
         """Start a process and wait until it accepts clients, ends or the deadline passes; gives its exit code."""
-        daemon = self.daemon = Daemon.spawn("kafka", argv, directory=self.directory)
+        daemon = self.daemon = Daemon.spawn("kafka", argv, directory=self.directory, env=ENVIRONMENT)
         deadline.poll(lambda: not daemon.alive() or accepts(self.address, self.port), every=0.05)
         return None if daemon.alive() else reap(daemon.identity.pid, STOP_SECONDS)
 
@@ -183,5 +183,5 @@ class EmbeddedKafka:
         self.port = self.port or free_port((self.address,))
         controller = other_port(self.port)
         path = self.directory / "server.properties"
-        path.write_text(properties(self.directory / "data", (self.address, self.port), controller, self._properties))
+        path.write_text(properties((self.address, self.port), controller, self._properties))
         return path

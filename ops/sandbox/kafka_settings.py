@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 # A small machine's broker: one compiler tier, one collector thread, little memory
 JVM = (
@@ -19,6 +18,9 @@ LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 )
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}  # a JVM reads and writes names of files in the locale's encoding
+# Within the folder that the broker runs in: Kafka takes a list apart at commas, and Java reads its file as Latin-1
+DATA = "data"
 NODE_ID = "1"
 _PROPERTIES = {
     "process.roles": "broker,controller",
@@ -47,12 +49,11 @@ _PROPERTIES = {
 }
 
 
-def properties(data: Path, client: tuple[str, int], controller_port: int, own: Mapping[str, str]) -> str:
-    """Give the text of server.properties.
+def properties(client: tuple[str, int], controller_port: int, own: Mapping[str, str]) -> str:
+    """Return the text of server.properties, for a broker that runs in the folder of that file.
 
     Parameters
     ----------
-    data : the log directory.
     client : address and port where it listens for clients.
     controller_port : on 127.0.0.1 alone.
     own : settings that win over all others.
@@ -60,7 +61,7 @@ def properties(data: Path, client: tuple[str, int], controller_port: int, own: M
     address, port = client
     settings = {
         **_PROPERTIES,
-        "log.dirs": str(data),
+        "log.dirs": DATA,
         "listeners": f"PLAINTEXT://{address}:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{address}:{port}",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",

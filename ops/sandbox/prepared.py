@@ -25,7 +25,7 @@ from ops.core.errors import OpsError
 from ops.sandbox.census import end_all
 from ops.sandbox.daemon import Daemon, reap
 from ops.sandbox.java import java, major
-from ops.sandbox.kafka_settings import JVM, LOGGING, properties
+from ops.sandbox.kafka_settings import DATA, ENVIRONMENT, JVM, LOGGING, properties
 from ops.sandbox.lockfile import locked
 from ops.sandbox.ports import accepts, free_port, other_port
 
@@ -151,7 +151,7 @@ def _make(folder: Path, executable: str, jars: Path) -> None:
         print("preparing Apache Kafka for fast starts (once)", file=sys.stderr, flush=True)
         settings, port = _settings(run)
         _format(executable, jars, settings)
-        shutil.copyfile(run / "data" / BOOTSTRAP, complete / BOOTSTRAP)
+        shutil.copyfile(run / DATA / BOOTSTRAP, complete / BOOTSTRAP)
         archive = _record(executable, jars, settings, port)
         if archive is not None:
             archive.replace(complete / archive.name)
@@ -168,7 +168,7 @@ def _settings(run: Path) -> tuple[Path, int]:
     """Write the settings of a broker that nobody else uses; return them and its port."""
     port = free_port()
     settings = run / "server.properties"
-    settings.write_text(properties(run / "data", ("127.0.0.1", port), other_port(port), {}))
+    settings.write_text(properties(("127.0.0.1", port), other_port(port), {}))
     return settings, port
 
 
@@ -177,7 +177,10 @@ def _format(executable: str, jars: Path, settings: Path) -> None:
     tool = ("kafka.tools.StorageTool", "format", "-t", _uuid(), "-c", str(settings))
     argv = [executable, *JVM, "-cp", f"{jars}/*", *tool]
     try:
-        result = subprocess.run(argv, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
+        result = subprocess.run(
+            argv, cwd=settings.parent, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True,
+            timeout=_RUN_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         what = f"Kafka's storage can't be formatted: no end within {_RUN_SECONDS:g} s"
         raise OpsError(what, where=str(settings)) from None
@@ -191,7 +194,8 @@ def _record(executable: str, jars: Path, settings: Path, port: int) -> Path | No
     archive = settings.parent / (_AHEAD if ahead else _SHARED)
     flags = (f"-XX:{'AOTCacheOutput' if ahead else 'ArchiveClassesAtExit'}={archive}", *_QUIET)
     try:
-        daemon = Daemon.spawn("kafka", broker_argv(executable, jars, settings, flags), directory=settings.parent)
+        argv = broker_argv(executable, jars, settings, flags)
+        daemon = Daemon.spawn("kafka", argv, directory=settings.parent, env=ENVIRONMENT)
     except OpsError:  # it ended at once
         return None
     Deadline(_RUN_SECONDS).poll(lambda: not daemon.alive() or accepts("127.0.0.1", port), every=0.05)

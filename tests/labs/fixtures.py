@@ -48,7 +48,7 @@ def own_kafka(tmp_path: Path, run_owner: Identity) -> Iterator[MakeKafka]:
 
 @pytest.fixture(scope="session")
 def _spare_kafka(tmp_path_factory: pytest.TempPathFactory, run_owner: Identity) -> Iterator[SpareKafka]:
-    broker = SpareKafka(tmp_path_factory.mktemp("spare-kafka") / "broker")
+    broker = SpareKafka(tmp_path_factory.mktemp("spare-kafka") / "a broker, größer")
     broker.start()
     guard(broker.directory, run_owner)
     yield broker
