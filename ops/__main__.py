@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ops import __version__
 from ops.core.errors import OpsError, UsageError
+from ops.core.lasting import fill_standard_streams
 from ops.core.leaving import leave
 from ops.core.needs import extras_named, require_linux
 from ops.core.plain import shown
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     worker.add_argument("--fifo", action="store_true", help="one job after the other, in the order of the queue")
     options = parser.parse_args(argv)
+    fill_standard_streams()
     try:
         if options.command == "init":
             return _init(Path(options.directory), options.application)

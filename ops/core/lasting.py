@@ -18,6 +18,16 @@ from typing import Any, TextIO, cast
 from ops.core.forwarding import Forwarding
 
 
+def fill_standard_streams() -> None:
+    """Open standard streams that were closed before this process began, on nothing.
+
+    Else the next file that is opened is one of them, and what this process starts reads from it or writes into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 class OutputLostError(Exception):
     """Nobody reads what is written within `WhileRead`."""
 

@@ -29,22 +29,27 @@ def locked_directory(path: Path, deadline: Deadline) -> Iterator[None]:
     ------
     LockHeldError : somebody else still holds it at the deadline.
     """
-    descriptor = deadline.poll(lambda: _try_hold(path))
-    if descriptor is None:
+    held = deadline.poll(lambda: _try_hold(path))
+    if not held:
         raise LockHeldError("another command is working on it", where=str(path), hint="wait for it to end")
     try:
         yield
     finally:
-        os.close(descriptor)
+        os.close(*held)
 
 
-def _try_hold(path: Path) -> int | None:
-    """Take the lock without waiting, on the folder that is at `path` now and not on one that was removed."""
+def _try_hold(path: Path) -> tuple[int, ...]:
+    """Take the lock without waiting, on the folder that is at `path` now and not on one that was removed.
+
+    Returns
+    -------
+    Its descriptor; alone, as that may be 0 where standard input is closed. Empty where somebody else holds the lock.
+    """
     path.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
+            return (descriptor,)
     os.close(descriptor)
-    return None
+    return ()

@@ -19,7 +19,7 @@ from invoke.tasks import Task, task
 
 from ops.core.errors import OpsError, UsageError
 from ops.core.guarded import guarded_output
-from ops.core.lasting import lasting_output
+from ops.core.lasting import fill_standard_streams, lasting_output
 from ops.core.masking import SECRETS
 from ops.core.needs import extras_named
 from ops.core.pipeline import error_text
@@ -42,6 +42,7 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
     def decorate(body: Callable[..., int | None]) -> Task[Any]:
         @wraps(body)
         def guarded(context: Context, *arguments: Any, **named: Any) -> None:
+            fill_standard_streams()
             with lasting_output():
                 try:
                     with guarded_output(), extras_named():

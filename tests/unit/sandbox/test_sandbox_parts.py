@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -153,6 +154,19 @@ def test_openssh_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch)
     for found, server in (("/usr/sbin/sshd", "openssh"), (None, "asyncssh")):
         monkeypatch.setattr(openssh, "find_sshd", lambda found=found: found)
         assert best_server() == server
+
+
+def test_a_folders_lock_is_held_once_where_standard_input_is_closed(tmp_path: Path) -> None:
+    # Given a process without standard input, so that the lock's descriptor is 0
+    holding = (
+        "import sys; from pathlib import Path; from ops.core.deadline import Deadline\n"
+        "from ops.sandbox.lockfile import locked_directory\n"
+        "with locked_directory(Path(sys.argv[1]), Deadline(1)): print('held')\n"
+    )
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-c", holding, str(tmp_path / "box")]
+    # Then it takes the lock, and does not wait for itself
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("held\n", "")
 
 
 def test_what_a_host_is_survives_json() -> None:

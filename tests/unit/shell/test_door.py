@@ -55,6 +55,13 @@ def change(context, fails=False, json=False):
     return 7
 
 @command()
+def streams(context):
+    "Tell where the standard streams lead, here and in a process of its own."
+    import os, subprocess
+    subprocess.run(["sh", "-c", "cat; echo lost; echo lost >&2"], check=True)
+    Path("streams").write_text(" ".join(os.readlink(f"/proc/self/fd/{one}") for one in range(3)))
+
+@command()
 def look(context):
     "Print until nobody reads it."
     from ops.render.jobs import watch_queue
@@ -172,6 +179,15 @@ def test_it_does_so_where_both_outputs_were_closed_from_the_beginning(project: P
     # Then it ends as ever
     assert done.returncode == 7
     assert (project / "done").exists()
+
+
+def test_streams_that_were_closed_from_the_beginning_lead_nowhere_for_all_that_it_starts(project: Path) -> None:
+    # Given `<&- >&- 2>&-`, where the next three files that are opened would be the standard streams
+    command = f"exec {INV} streams <&- >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=project, timeout=60, check=False, env=ENVIRON)
+    # Then what it starts reads nothing, and writes into nothing of the task's
+    assert done.returncode == 0
+    assert (project / "streams").read_text() == "/dev/null /dev/null /dev/null"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
