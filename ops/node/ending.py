@@ -6,7 +6,8 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity, UnseenError, pidfd_of
@@ -56,9 +57,12 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
     say : told the steps: step and detail.
     asked : it drains already; a second TERM would break that off.
     """
+    from ops.node import session
+
     deadline = Deadline(timeout_seconds)
     began = time.monotonic()
     try:
+        started = session.below(process)
         if asked:
             say("waiting", f"process {process.pid} drains already")
         elif process.send(signal.SIGTERM):
@@ -69,6 +73,7 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
             usage = procfs.usage(process.pid)
             why = "it was frozen" if usage and usage.frozen else "it did not end on TERM"
             say("killed", f"{why} within {timeout_seconds:g} s")
+            started |= session.below(process)
             process.send(signal.SIGKILL)
             if not wait(process, Deadline(KILL_WAIT_SECONDS)):
                 return Ending(False, f"process {process.pid} is still there {KILL_WAIT_SECONDS:g} s after KILL")
@@ -77,14 +82,19 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
         return Ending(False, str(error), unknown=True)
     except PermissionError as error:
         return Ending(False, str(error))
-    return sweep(Ending(True, how), process, deadline, say)
+    return sweep(Ending(True, how), process, deadline, say, started)
 
 
-def sweep(ending: Ending, process: Identity, deadline: Deadline, say: Say) -> Ending:
-    """End what is left of a process that has just ended; gives its ending with that."""
+def sweep(ending: Ending, process: Identity, deadline: Deadline, say: Say, known: Collection[Identity] = ()) -> Ending:
+    """End what is left of a process that has just ended; gives its ending with that.
+
+    Parameters
+    ----------
+    known : what was below it while it lived.
+    """
     from ops.node import session
 
-    swept = session.sweep(process, Deadline(max(deadline.remaining, _SWEEP_SECONDS)))
+    swept = session.sweep(process, Deadline(max(deadline.remaining, _SWEEP_SECONDS)), known=known)
     if str(swept):
         say("swept", str(swept))
     return replace(ending, swept=str(swept), left=tuple(swept.left))

@@ -2,7 +2,8 @@
 
 Every process is started as the leader of a session of its own, so its children carry its pid as their session id, and
 the kernel gives that number to nobody else as long as one of them lives. Those that have made a session of their own
-(`setsid`) carry its mark in their environment: the process's identity, so that it is of this one start alone.
+(`setsid`) carry its mark in their environment: the process's identity, so that it is of this one start alone. Those
+that have neither (`env -i setsid`) are told by their parents, as long as it lives.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import starmap
 from pathlib import Path
 
 from ops.core.deadline import Deadline
-from ops.core.identity import Identity, UnseenError, boot_id, start_ticks
+from ops.core.identity import MARK_VARIABLE, Identity, UnseenError, boot_id, start_ticks
 from ops.node import procfs
 from ops.node.ending import wait
 from ops.node.environment import STATUS_VARIABLE
@@ -76,6 +77,27 @@ def left_of(process: Identity, status_file: str = "", known: Collection[Identity
     return found
 
 
+def below(process: Identity) -> set[Identity]:
+    """Find the children of a living process and theirs, whatever sessions and environments they have.
+
+    Not those that are another start's: a slot's own process, started from within.
+    """
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with suppress(OSError):  # hidden, so somebody else's
+                children.setdefault(procfs.parent(int(name)) or 0, []).append(int(name))
+    spared, todo, found = {*_own_line()}, [process.pid], set[Identity]()
+    while todo:
+        for pid in children.get(todo.pop(), ()):
+            with suppress(OSError):
+                identity = None if pid in spared or _is_anothers(pid, process) else Identity.of(pid)
+                if identity is not None:
+                    found.add(identity)
+                    todo.append(pid)
+    return found
+
+
 def sweep(process: Identity, grace: Deadline, status_file: str = "", known: Collection[Identity] = ()) -> Swept:
     """End what is left of a process: TERM, KILL at the deadline, also to what has been started meanwhile.
 
@@ -130,6 +152,12 @@ def _is_marked(pid: int, process: Identity) -> bool:
     if os.geteuid() not in (0, Path(f"/proc/{pid}").stat().st_uid):
         return False
     return process.mark in procfs.environ(pid)
+
+
+def _is_anothers(pid: int, process: Identity) -> bool:
+    """Whether a process has the mark of another start."""
+    marks = {one for one in procfs.environ(pid) if one.startswith(f"{MARK_VARIABLE}=")}
+    return bool(marks - {process.mark})
 
 
 def _own_line() -> Iterator[int]:

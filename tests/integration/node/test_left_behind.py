@@ -41,7 +41,7 @@ def child(host: NodeHost, name: str, index: int = 0) -> Identity:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("plain",), "1 process that it had started ended too"),
+        (("plain", "bare"), "2 processes that it had started ended too"),
         (("deaf", "plain", "stubborn", "orphan"), "3 processes that it had started ended too, 1 of them killed"),
         (("deaf", "respawn"), "2 processes that it had started ended too"),
     ],

@@ -1,7 +1,7 @@
 """A foreign command whose children have sessions of their own; each writes its pid into a file named after it.
 
 leaver.py FOLDER [NAME ...]: `plain` ends on TERM, `stubborn` ignores it, `orphan` has no parent left, `respawn` starts
-another one when it gets TERM. Ignores TERM itself where a name is `deaf`.
+another one when it gets TERM, `bare` has an empty environment. Ignores TERM itself where a name is `deaf`.
 """
 
 import os
@@ -42,7 +42,7 @@ if names[0] == "--be":
     be(names[1])
 wanted = [name for name in names if name != "deaf"]
 for name in wanted:
-    subprocess.Popen([sys.executable, __file__, folder, "--be", name])
+    subprocess.Popen([sys.executable, __file__, folder, "--be", name], env={} if name == "bare" else None)
 if "deaf" in names:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while not all((Path(folder) / name).exists() for name in wanted):
