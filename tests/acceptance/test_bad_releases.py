@@ -152,7 +152,7 @@ def test_a_release_that_never_gets_warm_is_ended_and_the_old_process_goes_on(rel
     # Given a fleet whose starts may not take long
     relays.settings(start_timeout_seconds=2)
     # When a release that never becomes ready is rolled out, and then a good one
-    case = Case(relays, at_import=HANGS)
+    case = Case(relays, heal="host1", at_import=HANGS)
     # Then the first batch stopped it with its last words, and both processes went on
     case.check_first_batch_stopped_it(1, "waiting for a lock")
     assert case.after["host1 karafka-0"] == (case.before["host1 karafka-0"], "good")
