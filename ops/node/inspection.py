@@ -185,6 +185,7 @@ def report(
         consumer=found.consumer,
         consumer_age_seconds=_age_seconds(found.consumer),
         frozen=usage.frozen,
+        outdated=f"process {found.replacing} is to replace it" if found.process and found.replacing else "",
     )
 
 

@@ -27,7 +27,7 @@ def why(report: ProcessReport, spec: ProcessSpec) -> str:
     """
     if report.state is not State.RUNNING:
         return f"it is {report.state}"
-    return _other_release(report, spec)
+    return _other_release(report, spec) or report.outdated  # whoever replaces it may be of any release
 
 
 def restart(operation: Operation) -> ProcessReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from contextlib import nullcontext
@@ -110,6 +111,12 @@ def test_what_is_outdated_finishes_the_rollout_of_an_operator_that_was_killed(re
             relays.until_hanging("host1")
             operator.process.kill()
         assert relays.fab("karafka.unlock", "--yes", "--reason", "its operator is dead").returncode == 0
+        # Then what a replacement of the next release is about to take over is due wherever current leads
+        relays.release("good")
+        planned = relays.fab("karafka.restart", "--outdated", "--dry-run").stdout
+        assert re.search(r"outdated: host1 karafka-0: process \d+ is to replace it\n", planned), planned
+        assert "left alone: 1 process runs what current leads to" in planned
+        relays.release("next")
         # When what is outdated is restarted, while that replacement is not through
         with relays.operator("karafka.restart", "--outdated") as second:
             second.until("preflight passed: ")

@@ -50,6 +50,16 @@ def test_only_what_is_proven_to_run_the_release_is_left_alone(
     assert reason == expected
 
 
+def test_what_a_left_replacement_is_about_to_take_over_is_due_as_nobody_knows_what_comes(tmp_path: Path) -> None:
+    # Given a process of the current release, and a replacement that a rollout which broke off has left beside it
+    lead(tmp_path, "2")
+    report = ProcessReport(
+        "karafka-0", State.RUNNING, pid=2**22 + 1, release="2", outdated="process 7 is to replace it"
+    )
+    # Then it is due, and the agent waits for that one
+    assert why(report, spec(tmp_path)) == "process 7 is to replace it"
+
+
 def test_where_current_is_no_link_to_a_release_nobody_can_tell(tmp_path: Path) -> None:
     # Given a process whose release is called current, or whose current is gone
     report = ProcessReport("karafka-0", State.RUNNING, pid=2**22 + 1, release="current")
