@@ -7,7 +7,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity, UnseenError, pidfd_of
