@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from ops.consumer.app import App
+from ops.core.amounts import counted
 
 _WIDTH = 25  # Karafka's own
 
@@ -129,7 +130,7 @@ def check(
             problems[f"topic {step.topic} does not exist (read by {step.app}, {step.controller})"] = None
         elif count < wanted:
             problems[
-                f"topic {step.topic} has {count} partition(s) for {wanted} processes of group {step.group}: "
+                f"topic {step.topic} has {counted(count, 'partition')} for {wanted} processes of group {step.group}: "
                 f"{wanted - count} would idle"
             ] = None
         for emission in step.emissions:

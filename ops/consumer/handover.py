@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ops.consumer.errors import HandoverError
 from ops.core import pidfile
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.handover import (
     DRAIN_VARIABLE,
@@ -112,9 +113,8 @@ class Claim:
                 if self._lock.try_take(Byte.OWNER):  # it may have gone just now
                     break
                 if killed or not (killed := self._kill()):
-                    raise HandoverError(
-                        f"process {self._lock.holder(Byte.OWNER)} did not hand over within {self._drain_seconds:g} s"
-                    )
+                    patience = in_seconds(self._drain_seconds)
+                    raise HandoverError(f"process {self._lock.holder(Byte.OWNER)} did not hand over within {patience}")
                 deadline = Deadline(KILL_WAIT_SECONDS)
         finally:
             self._forget()
@@ -168,7 +168,7 @@ class Claim:
         owner = self._asked
         if owner is None or self._lock.holder(Byte.OWNER) != owner.pid:
             return ""
-        text = f"process {owner.pid} was killed: it did not hand over within {self._drain_seconds:g} s"
+        text = f"process {owner.pid} was killed: it did not hand over within {in_seconds(self._drain_seconds)}"
         log.warning(text)
         with contextlib.suppress(ProcessLookupError):
             owner.send(signal.SIGKILL)

@@ -13,10 +13,10 @@ from kafka.errors import KafkaError
 from ops.consumer.commits import COMMIT_SECONDS, Commits
 from ops.consumer.lane_pool import LanePool
 from ops.consumer.ledger import Place
-from ops.consumer.marks import Marks, decode
 from ops.consumer.readers import Reader
 from ops.consumer.rejoin import Membership
 from ops.core.errors import ExitCode
+from ops.core.marks import Marks, decode
 
 log = logging.getLogger(__name__)
 

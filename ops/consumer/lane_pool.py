@@ -17,7 +17,6 @@ from ops.consumer.lane_crew import Crew
 from ops.consumer.lane_entry import LaneEntry
 from ops.consumer.lane_thread import LaneThread
 from ops.consumer.lanes import Lanes
-from ops.consumer.marks import Marks, encode
 from ops.consumer.message import Message, Output
 from ops.consumer.outbox import Outbox
 from ops.consumer.progress import Progress, SparingMarks
@@ -25,6 +24,7 @@ from ops.consumer.retry import RetryPolicy
 from ops.consumer.route import Route
 from ops.consumer.topic_thread import Batch
 from ops.consumer.window import Job, Window
+from ops.core.marks import Marks, encode
 
 BYTES = 64 * 1024 * 1024
 

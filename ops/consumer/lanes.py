@@ -18,8 +18,8 @@ from collections.abc import Hashable, Iterable
 from itertools import count
 from typing import Any
 
-from ops.consumer.marks import Marks
 from ops.consumer.window import Job, Window
+from ops.core.marks import Marks
 
 SUSPECT = 2  # deaths from which on a job runs alone
 

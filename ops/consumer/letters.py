@@ -15,12 +15,13 @@ from kafka.structs import OffsetAndMetadata
 
 from ops.consumer.dead_letter import PREFIX
 from ops.consumer.errors import KafkaUnreachableError
-from ops.consumer.handled import Handled
 from ops.consumer.message import Output
 from ops.consumer.outbox import Outbox
-from ops.core.brokers import CONNECT_SECONDS, Brokers
+from ops.core.amounts import in_seconds, named
+from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.handled import Handled, handler_of
 
 _SECONDS = 30.0
 
@@ -81,18 +82,19 @@ class LetterBox:
     """
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        brokers.wait(CONNECT_SECONDS)
+        brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
         self._where = str(brokers)
         try:
             self._consumer = KafkaConsumer(
                 **brokers.options(),
-                group_id=f"{topic}.replay",
+                group_id=handler_of(topic),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
             )
             numbers = self._consumer.partitions_for_topic(topic) or ()
         except KafkaError as error:
-            raise KafkaUnreachableError(f"{type(error).__name__}: {error}", where=self._where) from error
+            raise KafkaUnreachableError(named(error), where=self._where) from error
         self._partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self._handled: dict[TopicPartition, Handled] = {}
         if self._partitions:
@@ -187,7 +189,8 @@ class LetterBox:
         deadline = Deadline(_SECONDS)
         while left := [one for one in self._partitions if self._consumer.position(one) < ends[one]]:
             if deadline.expired:
-                what = f"no letter came for {_SECONDS:g} s, and {left[0].topic}[{left[0].partition}] is not at its end"
+                place = f"{left[0].topic}[{left[0].partition}]"
+                what = f"no letter came for {in_seconds(_SECONDS)}, and {place} is not at its end"
                 raise KafkaUnreachableError(what, where=self._where)
             before = {one: self._consumer.position(one) for one in left}
             for partition, records in self._consumer.poll(200).items():
@@ -206,7 +209,7 @@ def _send(record: Any, letter: Letter, outbox: Outbox) -> str:
     partition = int(letter.partition) if letter.partition.isdecimal() else None
     receipt = outbox.send(Output(letter.topic, record.value, record.key, own, partition))
     if not outbox.wait(receipt, _SECONDS):
-        return f"{letter.topic} did not answer within {_SECONDS:g} s"
+        return f"{letter.topic} did not answer within {in_seconds(_SECONDS)}"
     return "" if receipt.exception is None else f"{letter.topic}: {receipt.exception}"
 
 

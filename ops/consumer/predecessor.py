@@ -20,6 +20,7 @@ from kafka.errors import (
 )
 from kafka.protocol.consumer import LeaveGroupRequest
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ async def _ask(consumer: KafkaConsumer, group: str, instance: str, deadline: Dea
     """Send the request itself: no public call of a consumer removes a static member."""
     coordinator: Any = consumer._coordinator
     if not await coordinator.ensure_coordinator_ready_async(timeout_ms=deadline.remaining * 1000):
-        raise CoordinatorNotAvailableError(f"no coordinator within {deadline.seconds:g} s")
+        raise CoordinatorNotAvailableError(f"no coordinator within {in_seconds(deadline.seconds)}")
     member = LeaveGroupRequest.MemberIdentity(member_id="", group_instance_id=instance, reason=_REASON)
     request = LeaveGroupRequest(group_id=group, members=[member], min_version=_BY_INSTANCE)
     sent = consumer._manager.send(request, node_id=coordinator.coordinator_id)

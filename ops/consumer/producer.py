@@ -28,6 +28,7 @@ from kafka.protocol.metadata import MetadataRequest
 from ops.consumer.client import learn_topics
 from ops.consumer.message import Output
 from ops.consumer.outbox import Receipt, Refusal
+from ops.core.amounts import in_seconds
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class KafkaOutbox:
         answer = manager.call_soon(manager.send, question)  # its loop runs in the producer's own thread
         answer.add_both(lambda _: answered.set())
         if not answered.wait(timeout_seconds):
-            raise KafkaTimeoutError(f"no answer within {timeout_seconds:g} s")
+            raise KafkaTimeoutError(f"no answer within {in_seconds(timeout_seconds)}")
         if answer.exception is not None:
             raise answer.exception
         return {topic.name: len(topic.partitions) for topic in answer.value.topics if topic.error_code == 0}

@@ -37,6 +37,7 @@ from ops.consumer.route import Route
 from ops.consumer.settings import ConsumerSettings
 from ops.consumer.topic_thread import batches
 from ops.consumer.vitals import Vitals
+from ops.core.dead_letters import TOPICS
 from ops.core.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ class GroupSource:
             "generation": self._membership.generation,
             "joined": self.ready.is_set() and self._membership.joined,
             "assignment": dict(assignment),
+            TOPICS: sorted({route.dead_letter_topic for route in self.routes}),
             "rejoin_heals": self._membership.heals,
             **self.vitals.facts(self._commits.waiting_since),
         }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ops.consumer.signals import dump_stacks
 from ops.consumer.source import GroupSource
+from ops.core.amounts import counted
 from ops.core.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -72,5 +73,5 @@ def summary(sources: Sequence[GroupSource]) -> str:
         facts = source.facts()
         count = sum(len(partitions) for partitions in facts["assignment"].values())
         lag = "?" if source.behind.messages is None else source.behind.messages
-        parts.append(f"{source.group}: {count} partition(s), lag {lag}, generation {facts['generation']}")
+        parts.append(f"{source.group}: {counted(count, 'partition')}, lag {lag}, generation {facts['generation']}")
     return "; ".join(parts)

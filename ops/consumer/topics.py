@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from ops.consumer.errors import MissingTopicError
 from ops.consumer.route import Route
+from ops.core.amounts import counted
 from ops.core.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def ensure_topics(
     for name, count in own.items():
         if name in there and there[name] < count:
             raise MissingTopicError(
-                f"topic {name!r} has {there[name]} partition(s), and the app uses {count}",
+                f"topic {name!r} has {counted(there[name], 'partition')}, and the app uses {count}",
                 hint=f"add partitions, or JobsBackend(partitions={there[name]}) while no job is queued",
             )
     absent = {name: own[name] for name in sorted(set(own) - set(there))}

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from ops.consumer.marks import Marks
+from ops.core.marks import Marks
 
 JOBS = 4000
 SPAN = 16_000  # offsets; as a bitmap 2,000 of the 3,060 bytes that the broker takes

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.cluster import Group
 from ops.core.decoding import decode
 from ops.core.gate import Terms
@@ -46,6 +47,7 @@ class Question:
     deadline_seconds : how long a gate or preflight may wait until it passes.
     terms : what a gate or preflight is judged by; its groups are those of the terms.
     instances : instance ids of the members to be removed.
+    letters : dead-letter topics that are counted along with `groups`.
     deploy_to : the application's folder on the answering host, where root works as its owner.
     """
 
@@ -59,6 +61,7 @@ class Question:
     terms: Terms | None = None
     instances: tuple[str, ...] = ()
     deploy_to: str = ""
+    letters: tuple[str, ...] = ()
 
     def encode(self) -> str:
         """Give the question as one line of JSON."""
@@ -82,7 +85,7 @@ class Question:
 
     def _check(self) -> None:
         if not (0 < self.timeout_seconds <= _HOUR_SECONDS and 0 <= self.deadline_seconds <= _HOUR_SECONDS):
-            raise ValueError(f"a time is not within 0 and {_HOUR_SECONDS:g} s")
+            raise ValueError(f"a time is not within 0 and {in_seconds(_HOUR_SECONDS)}")
         if self.ask in (Ask.GATE, Ask.PREFLIGHT) and (self.terms is None or not self.terms.groups):
             raise ValueError(f"{self.ask} needs terms with processes and their groups")
         if self.ask is Ask.REMOVE_MEMBERS and (len(self.names) != 1 or not self.instances):
@@ -98,6 +101,7 @@ class Answer:
     topics : number of partitions of each topic asked for; None for one that does not exist.
     groups : those asked for, in that order; of a gate or preflight, as they were last seen.
     judgement : of a gate or preflight.
+    letters : how many dead letters each topic asked for has; None where the cluster does not tell.
     removed : whether each instance id had a member.
     error, exit_code : why there is no answer, and what the command would exit with.
     """
@@ -106,6 +110,7 @@ class Answer:
     groups: tuple[Group, ...] = ()
     judgement: Judgement | None = None
     removed: dict[str, bool] = field(default_factory=dict)
+    letters: dict[str, int | None] = field(default_factory=dict)
     error: str = ""
     exit_code: int = 0
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ops.core.advance import APART_SECONDS, COMMIT_SECONDS
 from ops.core.cluster import Group
+from ops.core.dead_letters import DeadLetters, dead_letters
 from ops.core.errors import ExitCode, OpsError
 from ops.core.observation import observe
 from ops.core.sight import HostReport, Observation, Remark, Row, Zombie
@@ -33,11 +34,13 @@ class Survey:
     ----------
     observation : the last one, without what was not confirmed.
     asked : the groups that are known; empty where nobody tells any, and nobody was asked.
+    letters : the dead letters of the groups.
     cluster_error : why the cluster could not be asked; empty if it could.
     """
 
     observation: Observation
     asked: tuple[str, ...] = ()
+    letters: tuple[DeadLetters, ...] = ()
     cluster_error: str = ""
 
     @property
@@ -51,7 +54,9 @@ class Survey:
     def texts(self) -> tuple[str, ...]:
         """What is remarkable, a line each."""
         trouble = f"the lag is unknown, the cluster could not be asked: {self.cluster_error}"
-        return (*([trouble] if self.cluster_error else []), *(one.text for one in self.observation.remarks))
+        letters = (one.text for one in self.letters if one.count)
+        remarks = (one.text for one in self.observation.remarks)
+        return (*([trouble] if self.cluster_error else []), *remarks, *letters)
 
     def row(self, host: str, process: str) -> Row | None:
         """Give one process's row."""
@@ -64,6 +69,7 @@ class _Sight:
     observation: Observation
     groups: tuple[Group, ...]
     asked: tuple[str, ...]
+    letters: tuple[DeadLetters, ...]
     error: str
 
 
@@ -74,6 +80,7 @@ class Surveyor:
     ----------
     processes : asks the hosts.
     cluster : asks for groups by name.
+    letters : gives the dead letters by topic that the cluster has told along with the groups.
     clock, sleep : in seconds.
     """
 
@@ -81,20 +88,26 @@ class Surveyor:
         self,
         processes: Callable[[], Sequence[HostReport]],
         cluster: Callable[[tuple[str, ...]], Sequence[Group]],
+        letters: Callable[[], Mapping[str, int | None]] = dict,
+        *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._processes = processes
         self._cluster = cluster
+        self._letters = letters
         self._clock = clock
         self._sleep = sleep
         self._sights: list[_Sight] = []
+        self._given_up = ""  # why the cluster is not asked again within a look
 
     def once(self) -> Survey:
         """Look, and as long as there is something to be confirmed, again.
 
-        Twice more for what seems wrong; up to 6 s for whether a foreign command commits anything.
+        Twice more for what seems wrong; up to 6 s for whether a foreign command commits anything. A cluster that could
+        not be asked is not asked again: that would be waited for each time.
         """
+        self._given_up = ""
         first = now = self._see()
         looks = 1
         while True:
@@ -104,11 +117,13 @@ class Surveyor:
             if not waiting and not (doubtful and looks < _MOST_LOOKS):
                 return self._survey()
             self._sleep(max(APART_SECONDS - (self._clock() - now.at), 0.0))
+            self._given_up = now.error
             now = self._see()
             looks += 1
 
     def again(self) -> Survey:
         """Look once more at what is watched: the looks before confirm what this one shows."""
+        self._given_up = ""
         self._see()
         return self._survey()
 
@@ -116,8 +131,8 @@ class Surveyor:
         hosts = self._processes()
         asked = known_groups(hosts)
         groups: tuple[Group, ...] = ()
-        error = ""
-        if asked:
+        error = self._given_up
+        if asked and not error:
             try:
                 groups = tuple(self._cluster(asked))
             except OpsError as raised:
@@ -126,7 +141,8 @@ class Surveyor:
         past = self._past(now)
         apart = now - past.at if past else math.inf
         observation = observe(hosts, groups, earlier=past.groups if past else (), apart_seconds=apart)
-        self._sights.append(_Sight(now, observation, groups, asked, error))
+        told = dead_letters((one for host in hosts for one in host.reports), self._letters() if not error else {})
+        self._sights.append(_Sight(now, observation, groups, asked, told, error))
         return self._sights[-1]
 
     def _past(self, now: float) -> _Sight | None:
@@ -147,7 +163,7 @@ class Surveyor:
             replace(row, zombies=tuple(one for one in row.zombies if (row.host, row.report.name, one) in kept))
             for row in last.observation.rows
         )
-        return Survey(replace(last.observation, rows=rows, remarks=remarks), last.asked, last.error)
+        return Survey(replace(last.observation, rows=rows, remarks=remarks), last.asked, last.letters, last.error)
 
 
 def known_groups(hosts: Sequence[HostReport]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ops.core.cluster import Group
+from ops.core.dead_letters import letter_topics
 from ops.core.errors import UnreachableError
 from ops.core.protocol import ProcessReport, ProcessSpec, Verb
 from ops.core.settings import Settings
@@ -18,10 +19,10 @@ from ops.fleet.rollout import Watcher, carry_out
 from ops.fleet.transport import Transport
 
 if TYPE_CHECKING:
-    from ops.core.asking import Ask
+    from ops.core.asking import Answer, Ask
 
 _BROKER_SECONDS = 5.0
-_MOST_HOSTS = 3  # a cluster that they cannot ask is down for the others, too: a status must not take minutes
+_MOST_HOSTS = 2  # a cluster that they cannot ask is down for the others, too: a status must not take minutes
 
 
 class FleetLook:
@@ -43,7 +44,8 @@ class FleetLook:
         self, settings: Settings, plan: Plan, transport: Transport, quiet: Watcher, first: Watcher | None = None
     ) -> None:
         self.report: Report | None = None
-        self.surveyor = Surveyor(self._processes, self._groups)
+        self._letters: dict[str, int | None] = {}
+        self.surveyor = Surveyor(self._processes, self._groups, lambda: self._letters)
         self._settings = settings
         self._plan = plan
         self._transport = transport
@@ -67,18 +69,27 @@ class FleetLook:
         from ops.core.asking import Ask
 
         outcomes = self.report.outcomes if self.report is not None else ()
-        return ask_groups(self._settings, self._transport, Ask.GROUPS, names, outcomes)
+        topics = letter_topics(one for outcome in outcomes for one in outcome.processes)
+        found = ask_cluster(self._settings, self._transport, Ask.GROUPS, names, outcomes, tuple(topics))
+        self._letters = found.letters
+        return found.groups
 
 
-def ask_groups(
-    settings: Settings, transport: Transport, ask: Ask, names: tuple[str, ...], outcomes: Sequence[Outcome]
-) -> tuple[Group, ...]:
+def ask_cluster(
+    settings: Settings,
+    transport: Transport,
+    ask: Ask,
+    names: tuple[str, ...],
+    outcomes: Sequence[Outcome],
+    letters: tuple[str, ...] = (),
+) -> Answer:
     """Ask for groups the way the settings name: through the first host of the stage that can, or from here.
 
     Parameters
     ----------
-    outcomes : of a look just taken: hosts that answered are asked first, then those that were not; no others, and three
+    outcomes : of a look just taken: hosts that answered are asked first, then those that were not; no others, and two
         at most.
+    letters : dead-letter topics to be counted.
 
     Raises
     ------
@@ -97,8 +108,8 @@ def ask_groups(
     if not able:
         raise UnreachableError("no host answered through which it could be asked")
     brokers = ",".join(settings.kafka.brokers)
-    question = Question(ask, names, brokers, timeout_seconds=_BROKER_SECONDS)
-    return observer_of(settings, transport, able).ask(question).groups
+    question = Question(ask, names, brokers, timeout_seconds=_BROKER_SECONDS, letters=letters)
+    return observer_of(settings, transport, able).ask(question)
 
 
 def host_reports(settings: Settings, outcomes: Iterable[Outcome]) -> list[HostReport]:
@@ -181,7 +192,12 @@ def remarks_data(survey: Survey) -> dict[str, Any]:
         | ({"member": one.member} if one.member else {})
         for one in survey.observation.remarks
     ]
-    return {"remarks": remarks, **({"cluster_error": survey.cluster_error} if survey.cluster_error else {})}
+    letters = [{"topic": one.topic, "groups": list(one.groups), "count": one.count} for one in survey.letters]
+    return {
+        "remarks": remarks,
+        "dead_letters": letters,
+        **({"cluster_error": survey.cluster_error} if survey.cluster_error else {}),
+    }
 
 
 def _groups_of(settings: Settings, spec: ProcessSpec) -> tuple[str, ...]:

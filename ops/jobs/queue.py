@@ -12,8 +12,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from ops.consumer.errors import KafkaUnreachableError, MissingTopicError
-from ops.consumer.marks import decode
-from ops.core.brokers import CONNECT_SECONDS, Brokers
+from ops.core.amounts import named
+from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
+from ops.core.marks import decode
 from ops.jobs.reading import records_up_to
 
 MOST = 10_000
@@ -76,14 +77,18 @@ class QueueLook:
 
     def __init__(self, brokers: Brokers, topic: str, group: str) -> None:
         self._topic = topic
-        brokers.wait(CONNECT_SECONDS)
+        brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
         try:
             self._consumer = KafkaConsumer(
-                **brokers.options(), group_id=group, enable_auto_commit=False, auto_offset_reset="earliest"
+                **brokers.options(),
+                group_id=group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
             )
             numbers = self._consumer.partitions_for_topic(topic)
         except KafkaError as error:
-            raise KafkaUnreachableError(f"{type(error).__name__}: {error}", where=str(brokers)) from error
+            raise KafkaUnreachableError(named(error), where=str(brokers)) from error
         if not numbers:
             self._consumer.close(autocommit=False)
             raise MissingTopicError(f"topic {topic!r} does not exist", hint="nothing was enqueued yet; start a worker")

@@ -9,13 +9,14 @@ as lines before the answer. With `--stay` another question may follow each answe
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from pathlib import Path
 
 from ops.core import envfile
 from ops.core.asking import Answer, Ask, Question, encode_judgement
-from ops.core.brokers import Brokers
+from ops.core.brokers import REFUSED_SECONDS, Brokers
 from ops.core.courtesy import yield_cpu
 from ops.core.errors import ExitCode, OpsError
 from ops.core.leaving import leave
@@ -34,6 +35,7 @@ def answer(question: Question) -> Answer:
     """
     from ops.kafka.connection import Cluster
     from ops.kafka.groups import observe
+    from ops.kafka.letters import count_letters
     from ops.kafka.members import remove_members
     from ops.kafka.topics import partition_counts
 
@@ -41,12 +43,13 @@ def answer(question: Question) -> Answer:
     brokers = Brokers.from_environment({**os.environ, **question.env, **secrets}, question.brokers)
     if question.ask in (Ask.GATE, Ask.PREFLIGHT):
         return _judge(question, brokers)
-    with Cluster(brokers, question.timeout_seconds) as cluster:
+    looks = question.ask in (Ask.GROUPS, Ask.TOPICS, Ask.LAG)
+    with Cluster(brokers, question.timeout_seconds, refused_seconds=REFUSED_SECONDS if looks else math.inf) as cluster:
         if question.ask is Ask.TOPICS:
             return Answer(topics=partition_counts(cluster, question.names))
         if question.ask is Ask.REMOVE_MEMBERS:
             return Answer(removed=remove_members(cluster, question.names[0], question.instances))
-        return Answer(groups=observe(cluster, question.names))
+        return Answer(groups=observe(cluster, question.names), letters=count_letters(cluster, question.letters))
 
 
 def _judge(question: Question, brokers: Brokers) -> Answer:

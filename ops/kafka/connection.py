@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from kafka import KafkaAdminClient
 from kafka.errors import BrokerResponseError, KafkaError
 
+from ops.core.amounts import in_seconds, named
 from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
@@ -30,14 +32,21 @@ class Cluster:
     ----------
     timeout_seconds : how long each question may take, connecting included.
     until : when all questions together have to be answered.
+    refused_seconds : for how long it tries to connect where nobody listens.
     """
 
     def __init__(
-        self, brokers: Brokers, timeout_seconds: float = TIMEOUT_SECONDS, *, until: Deadline | None = None
+        self,
+        brokers: Brokers,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        *,
+        until: Deadline | None = None,
+        refused_seconds: float = math.inf,
     ) -> None:
         self._brokers = brokers
         self._timeout = timeout_seconds
         self._until = until
+        self._refused = refused_seconds
         self._admin: Any = None
 
     def __enter__(self) -> Cluster:
@@ -71,10 +80,10 @@ class Cluster:
                 return question(self._connected(deadline))
             except KafkaError as error:
                 if not error.retriable:
-                    raise ClusterError(f"{type(error).__name__}: {error}", where=str(self._brokers)) from error
+                    raise ClusterError(named(error), where=str(self._brokers)) from error
                 if deadline.expired:
                     raise UnreachableError(
-                        f"no answer within {deadline.seconds:.3g} s: {type(error).__name__}: {error}",
+                        f"no answer within {in_seconds(deadline.seconds)}: {named(error)}",
                         where=str(self._brokers),
                         hint="check that the brokers run, and KARAFKA_SECURITY_PROTOCOL",
                     ) from error
@@ -92,7 +101,7 @@ class Cluster:
 
     def _connected(self, deadline: Deadline) -> Any:
         if self._admin is None:
-            self._brokers.wait(deadline.remaining)
+            self._brokers.wait(deadline.remaining, refused_seconds=self._refused)
             # Not by the constructor alone: where it fails, only the half-made object can end its thread.
             admin: Any = KafkaAdminClient.__new__(KafkaAdminClient)
             try:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.core import envfile
-from ops.core.brokers import Brokers
+from ops.core.brokers import REFUSED_SECONDS, Brokers
 from ops.core.cluster import Group
+from ops.core.dead_letters import letter_topics
 from ops.core.protocol import Request, Response, Verb
 from ops.core.sight import HostReport
 from ops.core.survey import Surveyor
@@ -36,7 +37,8 @@ class HostLook:
 
     def __init__(self, place: Place) -> None:
         self.response = Response(())
-        self.surveyor = Surveyor(self._processes, self._groups)
+        self._letters: dict[str, int | None] = {}
+        self.surveyor = Surveyor(self._processes, self._groups, lambda: self._letters)
         self._place = place
         self._cluster: Cluster | None = None
 
@@ -79,11 +81,14 @@ class HostLook:
         """
         from ops.kafka.connection import Cluster
         from ops.kafka.groups import observe
+        from ops.kafka.letters import count_letters
 
         if self._cluster is None:
             logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is in the answer
-            self._cluster = Cluster(self._brokers(), _BROKER_SECONDS)
-        return observe(self._cluster, names)
+            self._cluster = Cluster(self._brokers(), _BROKER_SECONDS, refused_seconds=REFUSED_SECONDS)
+        found = observe(self._cluster, names)
+        self._letters = count_letters(self._cluster, letter_topics(self.response.processes))
+        return found
 
     def _brokers(self) -> Brokers:
         spec = self._place.specs[0]

@@ -29,7 +29,7 @@ def lag(context: Context, group: str = "", json: bool = False, watch: bool = Fal
     from ops.core.asking import Ask
     from ops.core.errors import UsageError
     from ops.core.lag import lag_data, lag_exit_code, lag_rows
-    from ops.fleet.survey import ask_groups
+    from ops.fleet.survey import ask_cluster
     from ops.fleet.tasks.project import load_settings, make_transport
 
     if watch and json:
@@ -40,7 +40,7 @@ def lag(context: Context, group: str = "", json: bool = False, watch: bool = Fal
     names = tuple(name.strip() for name in group.split(",") if name.strip()) or _groups(settings, outcomes)
 
     def look() -> Sequence[Group]:
-        return ask_groups(settings, transport, Ask.LAG, names, outcomes)
+        return ask_cluster(settings, transport, Ask.LAG, names, outcomes).groups
 
     if watch:
         from ops.render.lag import show_live_lag

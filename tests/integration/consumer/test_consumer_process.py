@@ -29,7 +29,7 @@ def test_ready_is_said_once_every_partition_is_assigned_the_watchdog_is_fed_and_
     # Then its record shows a member of the group with all partitions
     assert first is not None, bench.log()
     assert first["READY"] == "1"
-    assert "4 partition(s)" in first["STATUS"]
+    assert "4 partitions" in first["STATUS"]
     bench.ready()
     facts = bench.group()
     assert facts["assignment"] == {bench.source: [0, 1, 2, 3]}

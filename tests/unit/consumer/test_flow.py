@@ -97,7 +97,7 @@ def test_the_check_lists_missing_topics_and_too_few_partitions() -> None:
     steps = flow_of([app()])
     partitions = {"registered_topics": 2, "new_topics": 1, "maybe": 1, "users_deleted": 4, "sources_refresh": 4}
     assert check(steps, {**partitions, "sources_refreshed": None}, {"sources": 3}) == [
-        "topic registered_topics has 2 partition(s) for 3 processes of group sources: 1 would idle",
+        "topic registered_topics has 2 partitions for 3 processes of group sources: 1 would idle",
         "topic sources_disconnected does not exist (sent to by sources, RefreshController)",
         "topic sources_refreshed does not exist (sent to by sources, RefreshController)",
     ]

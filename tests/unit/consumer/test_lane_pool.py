@@ -13,12 +13,12 @@ import pytest
 from ops.consumer import App, Controller, Halt, Responder, topic
 from ops.consumer.errors import RoutingError
 from ops.consumer.lane_pool import LanePool
-from ops.consumer.marks import Marks, decode
 from ops.consumer.progress import Progress
 from ops.consumer.retry import RetryPolicy
 from ops.consumer.testing import FakeOutbox, message_of
 from ops.consumer.topic_thread import Batch
 from ops.core.deadline import Deadline
+from ops.core.marks import Marks, decode
 
 
 class Stage:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ops.consumer.lanes import Lanes
-from ops.consumer.marks import Marks, decode, encode
 from ops.consumer.window import Job, Window
+from ops.core.marks import Marks, decode, encode
 
 PARTITIONS = (0, 1)
 KEYS = st.one_of(st.none(), st.sampled_from("abcde"))

@@ -49,8 +49,11 @@ class Script:
         self.looks = 0
         self.asked = 0
         self.now = 1000.0
+        self.letters: dict[str, int | None] = {}
         self._hosts, self._groups = hosts, groups
-        self.surveyor = Surveyor(self.processes, self.cluster, lambda: self.now, self.sleep)
+        self.surveyor = Surveyor(
+            self.processes, self.cluster, lambda: self.letters, clock=lambda: self.now, sleep=self.sleep
+        )
 
     def processes(self) -> list[HostReport]:
         self.looks += 1
@@ -209,6 +212,37 @@ def test_a_cluster_that_cannot_be_asked_is_unknown_and_worse_than_a_zombie() -> 
     # And dead processes come before stopped ones
     stopped = Script([host(consumer(), State.DEAD)], [group("")])
     assert stopped.surveyor.once().exit_code is ExitCode.FAILED
+
+
+def test_a_cluster_that_could_not_be_asked_is_waited_for_once_in_a_look_however_often_hosts_are_looked_at() -> None:
+    # Given a cluster that does not answer, and a process that says it is no member, which wants a second look
+    error = UnreachableError("no broker answered", where="h1")
+    script = Script([host(consumer(joined=False, generation=0))], [error])
+    script.surveyor.once()
+    # Then the cluster was asked once; a later look asks again
+    assert script.asked == 1
+    script.surveyor.again()
+    assert script.asked == 2
+
+
+def test_dead_letters_are_counted_by_the_topics_that_the_records_name_and_fail_no_status() -> None:
+    # Given processes whose records name topics, one of which nobody could count, and a host that says anything
+    record = consumer(dead_letter_topics=["app.dead", "app.more", "app.none", 5, "a b", "x" * 300])
+    script = Script([host(record)], [group()])
+    script.letters = {"app.dead": 2, "app.more": None, "app.none": 0, "else": 7}
+    survey = script.surveyor.once()
+    # Then those are told that there are
+    assert survey.texts == ("group g: 2 dead letters in app.dead; inv dead shows them",)
+    assert [(one.topic, one.groups, one.count) for one in survey.letters] == [
+        ("app.dead", ("g",), 2),
+        ("app.more", ("g",), None),
+        ("app.none", ("g",), 0),
+    ]
+    assert survey.exit_code is ExitCode.DONE
+    # And where the cluster could not be asked, none is
+    away = Script([host(record)], [UnreachableError("away")])
+    away.letters = script.letters
+    assert [one.count for one in away.surveyor.once().letters] == [None, None, None]
 
 
 def test_a_stopped_process_does_not_take_the_place_of_one_that_runs() -> None:

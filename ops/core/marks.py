@@ -15,7 +15,6 @@ import base64
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 LIMIT = 4096
 _PREFIX = "karafka-lanes-1:"
@@ -117,7 +116,7 @@ def _read(data: Iterator[int]) -> int:
 
 def _runs(offset: int, finished: Intervals) -> bytes:
     bounds = [offset, *(bound for interval in finished for bound in interval)]
-    return b"".join(_number(after - before) for before, after in pairwise(bounds))
+    return b"".join(_number(after - before) for before, after in zip(bounds, bounds[1:]))  # 3.9 has no pairwise
 
 
 def _from_runs(offset: int, part: bytes) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.consumer.marks import LIMIT, Marks, decode, encode
 from ops.consumer.window import SPAN
+from ops.core.marks import LIMIT, Marks, decode, encode
 
 
 def intervals(finished: set[int]) -> tuple[tuple[int, int], ...]:

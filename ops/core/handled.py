@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ops.consumer.marks import Marks, decode, encode
+from ops.core.marks import Marks, decode, encode
+
+
+def handler_of(topic: str) -> str:
+    """Return the name of the group whose commits remember which letters of a topic are handled."""
+    return f"{topic}.replay"
 
 
 class Handled:
@@ -36,6 +41,10 @@ class Handled:
         else:
             apart.append((start, end))
         self._ranges = sorted(apart)
+
+    def left(self, end: int) -> int:
+        """Return how many offsets before `end` are not handled."""
+        return max(0, end - self.offset) - sum(max(0, min(after, end) - start) for start, after in self._ranges)
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.consumer.handled import Handled
+from ops.core.handled import Handled
 
 
 @given(
@@ -28,6 +28,7 @@ def test_what_was_handled_is_known_and_nothing_else_however_often_it_is_written_
     # Then those alone are known, and the commit stands at the first that is not
     assert [one for one in range(70) if one in handled] == sorted(known)
     assert handled.offset == min(set(range(70)) - known)
+    assert [handled.left(end) for end in (0, 30, 70)] == [len(set(range(end)) - known) for end in (0, 30, 70)]
 
 
 def test_more_holes_than_a_commit_can_carry_are_refused() -> None:
