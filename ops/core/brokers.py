@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.broker_address import trouble
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError, UnreachableError
@@ -15,7 +18,8 @@ from ops.core.variables import warn_of_unknown
 VARIABLE = "KARAFKA_BROKERS"
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-CONNECT_SECONDS = 10.0  # that who asks once waits for a broker
+CONNECT_SECONDS = 5.0  # that who asks once waits for a broker
+REFUSED_SECONDS = 2.0  # that it waits where no address can be right: nobody listens, there is no such name
 _AS_WRITTEN = ("sasl_username", "sasl_password")  # a blank at an end is a part of it
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.25
@@ -105,11 +109,18 @@ class Brokers:
             **{name: value for name, value in named.items() if value},
         }
 
-    def wait(self, timeout_seconds: float, waiting: Callable[[str], None] = lambda _: None) -> None:
+    def wait(
+        self,
+        timeout_seconds: float,
+        waiting: Callable[[str], None] = lambda _: None,
+        *,
+        refused_seconds: float = math.inf,
+    ) -> None:
         """Wait until one of them lets a client in; before a client is made, whose failed attempts leak sockets.
 
         Parameters
         ----------
+        refused_seconds : for how long it is tried where nobody listens at any address, or there is no such name.
         waiting : is told after each round in vain what is wrong with each address.
 
         Raises
@@ -117,28 +128,35 @@ class Brokers:
         RefusedError : those that answer let nobody in with these settings.
         UnreachableError : none did in time; it says why of each.
         """
-        deadline = Deadline(timeout_seconds)
+        deadline, nobody = Deadline(timeout_seconds), Deadline(min(timeout_seconds, refused_seconds))
         problems: dict[str, str] = {}
+        given_up = False
 
-        def accepted() -> bool:
+        def settled() -> bool:
+            nonlocal given_up
             refused: RefusedError | None = None
-            for address in self.addresses:
+            hopeless = True
+            for number, address in enumerate(self.addresses):
+                share = deadline.remaining / (len(self.addresses) - number)  # a silent one leaves time for the others
                 try:
-                    knock(self, address, max(0.1, min(_CONNECT_SECONDS, deadline.remaining)))
+                    knock(self, address, max(0.1, min(_CONNECT_SECONDS, share)))
                 except RefusedError as error:
                     refused = error
                 except (OSError, OverflowError) as error:
                     problems[address] = str(getattr(error, "strerror", None) or error or "no answer")
+                    hopeless = hopeless and isinstance(error, (ConnectionRefusedError, socket.gaierror, OverflowError))
                 else:
                     return True
             if refused is not None:
                 raise refused
             waiting(_listed(problems))
-            return False
+            given_up = hopeless and nobody.expired
+            return given_up
 
-        if not deadline.poll(accepted, every=_RETRY_SECONDS):
+        if not deadline.poll(settled, every=_RETRY_SECONDS) or given_up:
+            patience = nobody.seconds if given_up else timeout_seconds
             raise UnreachableError(
-                f"no broker answered within {timeout_seconds:.3g} s: {_listed(problems)}",
+                f"no broker answered within {in_seconds(patience)}: {_listed(problems)}",
                 where=VARIABLE,
                 hint="check the addresses and that the brokers run",
             )

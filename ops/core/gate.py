@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ops.core.amounts import counted
 from ops.core.cluster import STABLE, WITHOUT_MEMBERS, Group, Member, Partition, Progress, partitions_text
 from ops.core.membership import Muster, absent, duplicates, muster, own_topics, strangers, unowned
 from ops.core.standing import Process
@@ -269,5 +270,6 @@ def _stuck_reason(group: Group, cause: Cause, who: str, some: Sequence[Progress]
         text = f"{who} has committed nothing of {names}, which holds messages"
     else:
         behind = sum(one.lag or 0 for one in some)
-        text = f"{who} does not advance in {names}, where {behind} message(s) wait"
+        waiting = f"{counted(behind, 'message')} {'waits' if behind == 1 else 'wait'}"
+        text = f"{who} does not advance in {names}, where {waiting}"
     return Reason(cause, group.name, f"group {group.name}: {text}", who, partitions)

@@ -45,13 +45,10 @@ def knock(brokers: Brokers, address: str, seconds: float) -> None:
     SettingsError : a file of the settings cannot be used.
     """
     deadline = Deadline(seconds)
-    secured = brokers.security_protocol != "PLAINTEXT"
     context = tls_context(brokers) if brokers.security_protocol.endswith("SSL") else None
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     with socket.create_connection((host, int(port)), timeout=max(0.1, deadline.remaining)) as plain:
-        if not secured:
-            return
         plain.settimeout(max(0.1, deadline.remaining))
         if context is None:
             _enter(brokers, _Wire(plain, deadline, address))

@@ -7,6 +7,7 @@ does nothing.
 
 from __future__ import annotations
 
+from ops.core.amounts import in_seconds
 from ops.core.records import dataclass
 from ops.core.strenum import StrEnum
 
@@ -49,7 +50,7 @@ class LeaseCall:
 
     def __post_init__(self) -> None:
         if not 0 < self.ttl_seconds <= LONGEST_SECONDS:
-            raise ValueError(f"a lease lasts between 0 and {LONGEST_SECONDS:g} s, not {self.ttl_seconds!r}")
+            raise ValueError(f"a lease lasts between 0 and {in_seconds(LONGEST_SECONDS)}, not {self.ttl_seconds!r}")
 
 
 @dataclass(frozen=True)

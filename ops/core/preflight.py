@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ops.core.amounts import in_seconds
 from ops.core.cluster import STABLE, WITHOUT_MEMBERS, Group
 from ops.core.gate import Terms
 from ops.core.membership import duplicates, muster, own_topics, strangers, unowned
@@ -41,8 +42,8 @@ def _sessions(processes: Sequence[Process]) -> list[Reason]:
         Reason(
             Cause.SESSION,
             "",
-            f"{one.name}: the brokers keep its place for {one.session_timeout_seconds:g} s, "
-            f"a restart may take {one.pause_seconds:g} s; raise KARAFKA_SESSION_TIMEOUT_SECONDS",
+            f"{one.name}: the brokers keep its place for {in_seconds(one.session_timeout_seconds)}, "
+            f"a restart may take {in_seconds(one.pause_seconds)}; raise KARAFKA_SESSION_TIMEOUT_SECONDS",
             one.name,
         )
         for one in processes

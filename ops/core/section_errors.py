@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ops.core.errors import SettingsError
-from ops.core.section_hints import meant
+from ops.core.section_hints import choices, meant, nearest
 from ops.core.section_words import in_words
 from ops.core.settings import Settings
 
@@ -39,6 +39,10 @@ def explained(error: msgspec.ValidationError, merged: Any, path: str, own: Mappi
         keys = [*keys, match[2]]
         text = "unknown key" if match[1] == "contains unknown" else "missing"
         hint = (meant(keys) if match[1] == "contains unknown" else "") or FILE_HINT
+    elif words := choices(keys):
+        text = f"expected {', '.join(words[:-1])} or {words[-1]}, got {value!r}"
+        near = nearest(value, words) if isinstance(value, str) else ""
+        hint = f"did you mean {near}?" if near else FILE_HINT
     else:
         if isinstance(value, (bool, int, float)) and re.match("Expected `[a-z| ]*str", text):
             hint = "put it in quotes"

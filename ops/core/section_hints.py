@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from ops.core.settings import Hook, Host, Kafka, Role, Rollout, Settings, Supervisor, Systemd, ToolIndex
+from ops.core.settings import Become, Hook, Host, Kafka, Role, Rollout, Settings, Supervisor, Systemd, ToolIndex
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "kafka": Kafka,
@@ -18,6 +20,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "roles": Role,
     "hooks": Hook,
     "tool": ToolIndex,
+    "become": Become,
 }
 _MANY = ("hosts", "roles", "hooks")
 _LINKS = "every release is below releases/, and current, shared/ and repo/ have these names"
@@ -74,24 +77,73 @@ def meant(keys: Sequence[str | int]) -> str:
     keys : its path below `karafka:` or a stage.
     """
     *above, key = keys
-    names = [name for name in above if isinstance(name, str)]
-    own = _SECTIONS.get(names[0]) if names else Settings
+    structs = (one for one in _types(above) if isinstance(one, type) and issubclass(one, msgspec.Struct))
+    own: Any = next(structs, None)
     if not isinstance(key, str) or own is None:
         return ""
-    if not names and key in CAPISTRANO:
+    if not above and key in CAPISTRANO:
         return f"here it is {CAPISTRANO[key]}" if CAPISTRANO[key].startswith("`") else CAPISTRANO[key]
-    known = list(own.__struct_fields__) + (["stages"] if own is Settings else [])
     elsewhere = next(_places(key), "")
     if elsewhere:
         return f"did you mean {elsewhere}?"
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.7)
-    return f"did you mean {near[0]}?" if near else ""
+    known = [*own.__struct_fields__, *(["stages"] if own is Settings else [])]
+    near = nearest(key, known)
+    if near:
+        return f"did you mean {near}?"
+    kinds: tuple[Any, ...] = (Settings, *_SECTIONS.values())
+    all_keys = [name for kind in kinds for name in kind.__struct_fields__]
+    place = next(_places(nearest(key, all_keys)), "")
+    if place:
+        return f"did you mean {place}?"
+    return f"there are: {', '.join(known)}" if own is not Settings else ""
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the one of several words that is most like another; empty where none is like it."""
+    lowered = word.lower().replace("-", "_")
+    swapped = [one for one in known if sorted(one) == sorted(lowered)]
+    near = difflib.get_close_matches(lowered, known, n=1, cutoff=0.7)
+    longer = [one for one in known if len(lowered) > 3 and lowered in one]
+    return next(iter((*swapped, *near, *longer)), "")
+
+
+def choices(keys: Sequence[str | int]) -> tuple[str, ...]:
+    """Return the words that a setting may have, as its type says; none where it may be any.
+
+    Parameters
+    ----------
+    keys : its path below `karafka:` or a stage.
+    """
+    return tuple(str(word) for one in _types(keys) if get_origin(one) is Literal for word in get_args(one))
+
+
+def _types(keys: Sequence[str | int]) -> list[Any]:
+    """Return the types that a place of the settings may have."""
+    kinds: list[Any] = [Settings]
+    for key in keys:
+        kinds = [inside for kind in kinds for inside in _inside(kind, key)]
+    return kinds
+
+
+def _inside(kind: Any, key: str | int) -> list[Any]:
+    """Return what a type has at one of its keys or places."""
+    if get_origin(kind) is dict:
+        return _parts(get_args(kind)[1])
+    if get_origin(kind) is tuple and isinstance(key, int):
+        return _parts(get_args(kind)[0])
+    fields = get_type_hints(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else {}
+    return _parts(fields[key]) if key in fields else []
+
+
+def _parts(kind: Any) -> list[Any]:
+    """Return the types of a union, of any other type itself."""
+    return [*get_args(kind)] if get_origin(kind) in (Union, UnionType) else [kind]
 
 
 def _places(key: str) -> Iterator[str]:
     """Yield where else a key of this name belongs."""
     if key in Settings.__struct_fields__:
-        yield f"karafka.{key}"
+        yield "stages.NAME.hosts" if key == "hosts" else f"karafka.{key}"
     for section, kind in _SECTIONS.items():
         if key in kind.__struct_fields__:
             yield f"{key} within {section}" if section in _MANY else f"{section}.{key}"

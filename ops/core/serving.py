@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode
 from ops.core.protocol import ProtocolError
@@ -120,7 +121,7 @@ def _line(descriptor: int, data: bytes, deadline: Deadline) -> tuple[str, bytes]
     """Read a line whose begin was read before, or all there is; gives what was read beyond it, too."""
     while b"\n" not in data:
         if not select.select([descriptor], [], [], deadline.remaining)[0]:
-            raise ProtocolError(f"no request came within {deadline.seconds:g} s")
+            raise ProtocolError(f"no request came within {in_seconds(deadline.seconds)}")
         part = os.read(descriptor, 1 << 16)
         data += part
         if not part:

@@ -16,7 +16,7 @@ class State(StrEnum):
     STANDBY = "standby"
     STOPPING = "stopping"
     STOPPED = "stopped"
-    DEAD = "dead"  # not running, and its pidfile was left
+    DEAD = "dead"  # not running, and nobody has asked for that: its pidfile was left, or it ended while it started
     CRASH_LOOPING = "crash-looping"
     UNKNOWN = "unknown"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ops.core.amounts import counted
 from ops.core.strenum import StrEnum
 
 CLUSTERS = -1  # partitions or replication as the cluster gives them to a topic (num.partitions, ...)
@@ -93,7 +94,7 @@ def _creation(one: WantedTopic, new: NewTopics) -> TopicChange:
     replication = one.replication or new.replication
     config = {**new.config, **one.config}
     parts = [
-        "as many partitions as the cluster gives" if partitions == CLUSTERS else f"{partitions} partition(s)",
+        "as many partitions as the cluster gives" if partitions == CLUSTERS else counted(partitions, "partition"),
         "its replication" if replication == CLUSTERS else f"replication {replication}",
         *(f"{name}={value}" for name, value in sorted(config.items())),
     ]

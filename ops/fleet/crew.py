@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ops.core.amounts import in_seconds
 from ops.core.errors import OpsError, UnreachableError
 from ops.core.interrupts import handling
 
@@ -93,7 +94,7 @@ class Crew(Generic[Message, Result]):
                 news = self._news.get(timeout=limit)
             except queue.Empty:
                 for host in working:
-                    yield Done(host, None, UnreachableError(f"nothing heard for {limit:g} s", where=host))
+                    yield Done(host, None, UnreachableError(f"nothing heard for {in_seconds(limit)}", where=host))
                 return
             if news is None:
                 waiting.clear()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError, UnreachableError
 from ops.core.interrupts import handling, interrupt
@@ -244,7 +245,7 @@ class Lease:
             return self._tries.get(timeout=patience)
         except queue.Empty:
             where = self._keeper.target.name
-            return _Try(0.0, None, f"{where}: no answer within {patience:g} s")
+            return _Try(0.0, None, f"{where}: no answer within {in_seconds(patience)}")
 
     def _lose(self, why: str) -> None:
         self._why = self._why or why
@@ -260,7 +261,7 @@ class Lease:
         try:
             self._keeper.ask(replace(self._call, action=LeaseAction.RELEASE), _RELEASE_SECONDS)
         except OpsError as error:
-            self._say(f"the lease could not be given back and ends in {self._call.ttl_seconds:g} s: {error}")
+            self._say(f"the lease could not be given back and ends in {in_seconds(self._call.ttl_seconds)}: {error}")
 
 
 def _terminations() -> AbstractContextManager[None]:

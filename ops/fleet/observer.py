@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -69,18 +69,18 @@ class Observer:
     def _first(
         self, hosts: Sequence[HostAction], question: Question, hear: Hear = _nothing
     ) -> tuple[Answer | None, list[str]]:
-        """Give the first good answer of these hosts, and what kept those before it from giving one."""
-        troubles = []
+        """Give the first good answer of these hosts, and each reason why those before it gave none, once."""
+        troubles: dict[str, list[str]] = {}
         for host in hosts:
             try:
                 answer = self._ask(host, _as_its_processes(host, question), hear)
             except OpsError as error:
-                troubles.append(str(error))
+                troubles.setdefault(str(error), [])
                 continue
             if answer.judgement is not None or not answer.error:
-                return answer, troubles
-            troubles.append(f"{host.target.name}: {answer.error}")
-        return None, [one.replace("\n ", ";") for one in troubles]
+                return answer, _told(troubles)
+            troubles.setdefault(answer.error, []).append(host.target.name)
+        return None, _told(troubles)
 
     def _ask(self, host: HostAction, question: Question, hear: Hear) -> Answer:
         """Ask through one host.
@@ -112,6 +112,12 @@ class Observer:
                 f"the cluster could not be asked here; on standard error: {errors}", where=host.target.name
             )
         return found
+
+
+def _told(troubles: Mapping[str, Sequence[str]]) -> list[str]:
+    """Give reasons in a line each, with the hosts that gave them."""
+    lines = [f"{', '.join(hosts)}: {text}" if hosts else text for text, hosts in troubles.items()]
+    return [one.replace("\n ", ";") for one in lines]
 
 
 def observer_of(settings: Settings, transport: Transport, hosts: tuple[HostAction, ...]) -> Observer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.protocol import Verb
 from ops.fleet import outdated
 from ops.fleet.agent_command import shown
@@ -31,7 +32,7 @@ def lines(plan: Plan, unasked: Sequence[str] = ()) -> list[str]:
             found.append(f"batch {number} of {len(plan.batches)}")
         for action in batch:
             found.append(f"  {action.target.name} ({_place(action)}): {_order(action)}")
-            found.append(f"    by {shown(action.agent)}, within {action.deadline_seconds:g} s")
+            found.append(f"    by {shown(action.agent)}, within {in_seconds(action.deadline_seconds)}")
     if several:
         failures = f"more than {plan.max_failures} hosts have" if plan.max_failures else "a host has"
         found.append(f"no batch begins once {failures} failed")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.errors import ExitCode, OpsError, UsageError
 from ops.core.protocol import ProcessSpec, Verb
 from ops.core.remote_command import ExecCall
@@ -38,7 +39,7 @@ def exec_plan(settings: Settings, places: tuple[Place, ...], argv: Sequence[str]
     if not argv or not argv[0]:
         raise UsageError("there is no command to run", hint="fab karafka.exec -- uptime")
     if not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError(f"expected more than 0 and at most {LONGEST_SECONDS:g} seconds, got {seconds:g}")
+        raise UsageError(f"expected more than 0 and at most {in_seconds(LONGEST_SECONDS)}, got {seconds:g}")
     call = ExecCall(tuple(argv), seconds)
 
     def change(action: HostAction) -> HostAction:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ops.core.errors import OpsError, UnreachableError
-from ops.core.protocol import LEFT, Event, Response, Verb
+from ops.core.protocol import ASKING, LEFT, Event, Response, Verb
 from ops.fleet.conversation import ask
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import HostAction, Plan
@@ -26,6 +26,10 @@ class Watcher(Protocol):
 
     def interrupted(self, hosts: tuple[str, ...]) -> None:
         """Ctrl-C: what has begun on these hosts is waited for, nothing else is begun."""
+
+
+class LeftError(OpsError):
+    """A host that was not waited for any longer: whoever asked has ended the command."""
 
 
 class Checkpoints(Protocol):
@@ -149,9 +153,11 @@ class _Run:
         return Job(action.target.name, lambda emit: ask(self._transport, action, emit), action.deadline_seconds)
 
     def _left(self, host: str) -> OpsError:
+        if self.plan.verb in ASKING:
+            return LeftError("it was not waited for: interrupted", where=host)
         last = f"; last heard: {self._last[host]}" if host in self._last else ""
         hint = "its agent ends the command" if self.plan.verb is Verb.EXEC else "its agent finishes what it has begun"
-        return OpsError(f"left while it worked{last}", where=host, hint=hint)
+        return LeftError(f"left while it worked{last}", where=host, hint=hint)
 
 
 def _kind(error: OpsError | None) -> Kind:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.core import privileges
+from ops.core.amounts import in_seconds
 from ops.core.keeping import Keeping
 
 NOT_FOUND = 127  # as a shell has it
@@ -52,7 +53,7 @@ def run(argv: Sequence[str], seconds: float = 20.0, *, text: str | None = None, 
             check=False, env=environment, **rights,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return Done(TIMED_OUT, "", f"{argv[0]}: no end after {seconds:g} s")
+        return Done(TIMED_OUT, "", f"{argv[0]}: no end after {in_seconds(seconds)}")
     except OSError as error:
         return Done(NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
     return Done(done.returncode, done.stdout, done.stderr)

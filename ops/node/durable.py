@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ops.core import pidfile
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.decoding import decode
 from ops.core.errors import OpsError
@@ -71,5 +72,5 @@ def locked(path: Path) -> Iterator[None]:
     with lock:
         if not lock.take(Byte.OWNER, Deadline(_LOCK_SECONDS)):
             holder = lock.holder(Byte.OWNER)
-            raise OpsError(f"process {holder} has kept it locked for {_LOCK_SECONDS:g} s", where=str(path))
+            raise OpsError(f"process {holder} has kept it locked for {in_seconds(_LOCK_SECONDS)}", where=str(path))
         yield

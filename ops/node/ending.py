@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Collection
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity, UnseenError, pidfd_of
 from ops.core.records import dataclass, replace
@@ -71,11 +72,11 @@ def end(process: Identity, timeout_seconds: float, say: Say, *, asked: bool = Fa
         else:
             usage = procfs.usage(process.pid)
             why = "it was frozen" if usage and usage.frozen else "it did not end on TERM"
-            say("killed", f"{why} within {timeout_seconds:g} s")
+            say("killed", f"{why} within {in_seconds(timeout_seconds)}")
             started |= session.below(process)
             process.send(signal.SIGKILL)
             if not wait(process, Deadline(KILL_WAIT_SECONDS)):
-                return Ending(False, f"process {process.pid} is still there {KILL_WAIT_SECONDS:g} s after KILL")
+                return Ending(False, f"process {process.pid} is still there {in_seconds(KILL_WAIT_SECONDS)} after KILL")
             how = f"killed after {time.monotonic() - began:.1f} s: {why}"
     except UnseenError as error:
         return Ending(False, str(error), unknown=True)

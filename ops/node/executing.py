@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.protocol import LINE, Event, ProcessSpec
@@ -50,7 +51,7 @@ def execute(spec: ProcessSpec, call: ExecCall, emit: Emit) -> ExecAnswer:
     except NotRunError as error:
         return ExecAnswer(NOT_RUN, error.what)
     except TimedOutError:
-        return ExecAnswer(TIMED_OUT, f"had not ended after {call.seconds:g} s, and was ended")
+        return ExecAnswer(TIMED_OUT, f"had not ended after {in_seconds(call.seconds)}, and was ended")
     return ExecAnswer(ended.code if ended.code >= 0 else _SIGNALLED - ended.code, exit_text(ended.code))
 
 
@@ -60,7 +61,7 @@ def permit_for_time(call: ExecCall) -> Callable[[], None]:
 
     def permit() -> None:
         if deadline.expired:
-            raise OpsError(f"nobody has read for what was left of {call.seconds:g} s")
+            raise OpsError(f"nobody has read for what was left of {in_seconds(call.seconds)}")
 
     return permit
 

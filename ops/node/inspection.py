@@ -243,6 +243,8 @@ def _absent(found: Finding) -> tuple[State, str]:
     if record.phase is Phase.REPLACING and (named is None or named.identity == record.process):
         return State.DEAD, "its handover was broken off and nobody has the slot: start it"
     if not found.pidfile_left:
+        if record.intent is Intent.UP and record.process is not None and record.last_exit:
+            return State.DEAD, record.last_exit  # its start failed: nobody has asked for that
         if record.intent is Intent.UP:
             return State.STOPPED, record.last_exit or "it ended by itself, or its start was broken off"
         left = [f"process {one.pid}" for one in record.left if one.alive()]

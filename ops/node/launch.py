@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import POLL_SECONDS, Deadline
 from ops.core.identity import Identity
 from ops.core.notify import NotifySocket
@@ -121,7 +122,7 @@ class Launch:
             text += part
         else:
             os.killpg(child.pid, signal.SIGKILL)
-            return f"the shim was not done within {self.spec.start_timeout_seconds:g} s"
+            return f"the shim was not done within {in_seconds(self.spec.start_timeout_seconds)}"
         return text.decode(errors="replace").strip()
 
     def wait_ready(self, process: Identity, say: Say) -> Readiness:
@@ -152,7 +153,7 @@ class Launch:
             if status:
                 say("status", status)
             if said is None and deadline.expired:
-                return Readiness(False, f"it was not {word} within {deadline.seconds:g} s")
+                return Readiness(False, f"it was not {word} within {in_seconds(deadline.seconds)}")
 
     def _ended(self) -> Readiness:
         code = self._child.returncode if self._child is not None else None

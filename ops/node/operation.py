@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ops.core import deaths, keeping
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity
@@ -236,7 +237,7 @@ class Operation(Tenure):
         report = deadline.poll(self._settled)
         if report is None:
             state = self._report(True, "").state
-            return self._report(False, f"it is still {state} after {deadline.seconds:g} s; restart it")
+            return self._report(False, f"it is still {state} after {in_seconds(deadline.seconds)}; restart it")
         if report.pid is None:
             return None
         if found.noted:

@@ -7,6 +7,7 @@ import select
 import time
 from collections.abc import Iterator
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.release import Artifact
@@ -63,7 +64,7 @@ class Payload:
         while not select.select([self._descriptor], [], [], min(LOOK_SECONDS, deadline.remaining))[0]:
             permit()
             if deadline.expired:
-                raise OpsError(f"the upload was not through within {deadline.seconds:g} s")
+                raise OpsError(f"the upload was not through within {in_seconds(deadline.seconds)}")
         size = os.readv(self._descriptor, [buffer])
         self.taken += size
         return size

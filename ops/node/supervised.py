@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.core import keeping, supervisor
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.identity import Identity
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
@@ -169,7 +170,7 @@ class SupervisedOperation(Operation):
                 if program.state not in ACTIVE - {"BACKOFF"} and Wrapped.read(self._wrapped) == note:
                     return record, oversight.trouble(program), False
             if deadline.expired:
-                return record, f"its wrapper did not say anything for {deadline.seconds:g} s", False
+                return record, f"its wrapper did not say anything for {in_seconds(deadline.seconds)}", False
             time.sleep(_POLL_SECONDS)
 
     def _end(self, process: Identity, *, asked: bool) -> Ending:

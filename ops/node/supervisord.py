@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
 from ops.core import privileges
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
@@ -176,7 +177,7 @@ class Supervisord:
             )
 
         if not deadline.poll(gone):
-            raise SupervisorError(f"supervisord has not ended it within {deadline.seconds:g} s", where=name)
+            raise SupervisorError(f"supervisord has not ended it within {in_seconds(deadline.seconds)}", where=name)
 
     def _call(self, call: Callable[[], T], name: str = "", fine: Fault | None = None) -> T | None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core import privileges
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.keeping import Keeping
@@ -233,7 +234,7 @@ def _finish(process: subprocess.Popen[str], deadline: Deadline) -> tuple[int, st
     try:
         out, err = process.communicate(timeout=deadline.remaining)
     except subprocess.TimeoutExpired:
-        return -1, "", f"systemctl did not answer within {deadline.seconds:g} s"
+        return -1, "", f"systemctl did not answer within {in_seconds(deadline.seconds)}"
     finally:
         leave(process)
     return process.returncode, out, err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from ops.core.amounts import in_seconds
 from ops.core.errors import LockHeldError
 from ops.core.locks import Byte, SlotLock
 from ops.core.protocol import ProcessSpec
@@ -46,7 +47,7 @@ class Tenure:
         seconds = replacement.seconds(spec) + ending.KILL_WAIT_SECONDS  # a whole restart of another one's
 
         def busy(holder: int | None) -> LockHeldError:
-            what = f"process {holder} has been starting or stopping it for {seconds:g} s"
+            what = f"process {holder} has been starting or stopping it for {in_seconds(seconds)}"
             return LockHeldError(what, where=spec.name, hint=f"look at it with: ps -fp {holder}")
 
         return turn.hold(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.locks import Byte, SlotLock
@@ -78,7 +79,7 @@ def alone(path: Path, what: str, seconds: float, permit: Permit) -> Iterator[Non
     """
 
     def busy(holder: int | None) -> OpsError:
-        return OpsError(f"process {holder} has been at work on {what} for {seconds:g} s and more")
+        return OpsError(f"process {holder} has been at work on {what} for {in_seconds(seconds)} and more")
 
     with hold(path, Byte.OWNER, seconds, permit, busy=busy):
         yield

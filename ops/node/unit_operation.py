@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ops.core import keeping, systemd
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity, UnseenError
@@ -151,7 +152,7 @@ class UnitOperation(Operation):
         try:
             _, complaint = asked.communicate(timeout=deadline.remaining)
         except subprocess.TimeoutExpired:
-            return f"it was not ready within {deadline.seconds:g} s"
+            return f"it was not ready within {in_seconds(deadline.seconds)}"
         if asked.returncode == 0:
             if self.spec.readiness == "notify":
                 return ""

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core import pidfile, supervisor
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity
@@ -158,8 +159,8 @@ class Wrapper:
     def _give_up(self, process: Identity, limit: Deadline) -> Ending:
         """End a process that has not done in time what it had to."""
         ready = self._note.stage is Stage.READY
-        why = f"it was not ready within {limit.seconds:g} s"
-        why = f"it made no progress for {limit.seconds:g} s (watchdog)" if ready else why
+        why = f"it was not ready within {in_seconds(limit.seconds)}"
+        why = f"it made no progress for {in_seconds(limit.seconds)} (watchdog)" if ready else why
         print(f"process {process.pid} is ended: {why}", file=sys.stderr, flush=True)
         ended = ending.end(process, supervisor.GIVE_UP_SECONDS, _say)
         return replace(ended, how=f"{why}; {ended.how}")

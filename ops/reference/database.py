@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import SettingsError
 from ops.reference.errors import DatabaseError
@@ -75,7 +76,9 @@ def patiently(engine: Engine, work: Callable[[Connection], T], *, seconds: float
         except OperationalError as error:
             if deadline.expired:
                 raise DatabaseError(
-                    f"it refused for {seconds:g} s: {error.orig or error}", where=safe_url(engine), hint="is it up?"
+                    f"it refused for {in_seconds(seconds)}: {error.orig or error}",
+                    where=safe_url(engine),
+                    hint="is it up?",
                 ) from error
             Deadline(_RETRY_SECONDS).poll(lambda: False, every=_RETRY_SECONDS)
 

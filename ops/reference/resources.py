@@ -13,6 +13,7 @@ from sqlalchemy import JSON, BigInteger, Engine, String, Text, bindparam, delete
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.reference.database import (
     DEFAULT_URL,
@@ -193,7 +194,9 @@ class Resources:
 
 
 def _changing(id: str) -> DatabaseError:
-    return DatabaseError(f"others changed it again and again for {PATIENCE_SECONDS:g} s", where=f"resource {id}")
+    return DatabaseError(
+        f"others changed it again and again for {in_seconds(PATIENCE_SECONDS)}", where=f"resource {id}"
+    )
 
 
 def open_resources() -> Resources:

@@ -12,6 +12,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from ops.core.amounts import in_seconds
 from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError, UsageError
@@ -136,7 +137,7 @@ class _Reader:
             )
         except KafkaError as error:
             raise UnreachableError(
-                f"no metadata within {CONNECT_SECONDS:g} s: {error}", where=self._where, hint="is it Kafka?"
+                f"no metadata within {in_seconds(CONNECT_SECONDS)}: {error}", where=self._where, hint="is it Kafka?"
             ) from error
         try:
             partitions = [TopicPartition(topic, number) for topic in topics for number in self._partitions(topic)]
@@ -157,7 +158,7 @@ class _Reader:
         ends = self._consumer.end_offsets(list(self._consumer.assignment()))
         while any(self._consumer.position(partition) < end for partition, end in ends.items()):
             if deadline.expired:
-                raise UnreachableError(f"not read to its end within {deadline.seconds:g} s", where=self._where)
+                raise UnreachableError(f"not read to its end within {in_seconds(deadline.seconds)}", where=self._where)
             yield from self._poll()
 
     def until(self, progress: Callable[[], int], goal: int, patience_seconds: float) -> Iterator[tuple[Mark, Any]]:

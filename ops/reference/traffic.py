@@ -13,6 +13,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from ops.core.amounts import in_seconds
 from ops.core.brokers import Brokers
 from ops.core.errors import UnreachableError, UsageError
 
@@ -132,7 +133,7 @@ def open_producer(brokers: Brokers, client_id: str, topic: str, **options: Any) 
         )
     except KafkaError as error:
         raise UnreachableError(
-            f"no broker answered within {CONNECT_SECONDS:g} s: {error}",
+            f"no broker answered within {in_seconds(CONNECT_SECONDS)}: {error}",
             where=str(brokers),
             hint="check KARAFKA_BROKERS",
         ) from error

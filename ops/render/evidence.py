@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from ops.core.amounts import counted
 from ops.core.evidence import Evidence, Outcome, PhaseKind, SlotEvidence
 from ops.core.plain import cell, lines_of
 from ops.core.stalls import GroupEvidence, PartitionEvidence
@@ -167,8 +168,10 @@ def stalled(evidence: Evidence) -> list[PartitionEvidence]:
 
 
 def _rest(evidence: Evidence, shown: Sequence[PartitionEvidence]) -> list[str]:
-    more = len(evidence.partitions) - len(shown)
-    return [f"and {more} more partition{'s' if more > 1 else ''}"] if more else []
+    more = (
+        len(evidence.partitions) - len(shown) if shown else 0
+    )  # else there is no table that they would be left out of
+    return [f"and {counted(more, 'more partition')}"] if more else []
 
 
 def remarks(evidence: Evidence) -> list[str]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from ops.core.amounts import in_seconds
 from ops.core.plain import cell
 from ops.render.columns import Columns
 from ops.render.cuts import hanging
@@ -60,7 +61,7 @@ def watch_queue(look: Callable[[], tuple[dict[str, Any], int | None]], stream: T
     def lines(view: tuple[dict[str, Any], int | None], width: int | None = None) -> list[str]:
         first, *rest = queue_lines(*view, width)
         bars = list(depths)[-_PLOTTED if width is None else -max(width - _AROUND_BARS, 1) :]
-        return [headline("", first), *rest, f"depth, a bar each {EVERY_SECONDS:g} s: {plot(bars)}"]
+        return [headline("", first), *rest, f"depth, a bar each {in_seconds(EVERY_SECONDS)}: {plot(bars)}"]
 
     renew(seen, lines, lambda view: "\n".join(lines(view, width_of_terminal(stream))), stream, EVERY_SECONDS)
 

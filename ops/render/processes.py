@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ops.core.amounts import counted
 from ops.core.plain import cell, lines_of
 from ops.core.protocol import ProcessReport
 from ops.core.sight import Row
@@ -161,9 +162,11 @@ def partitions_owned(report: ProcessReport) -> int | None:
 
 def notes(report: ProcessReport) -> str:
     """Say in short what went wrong in a consumer's life."""
-    words = (("rejoin_heals", "healed"), ("failed", "failed"), ("dead_lettered", "dead letters"))
-    counts = [(sum(one[key] for one in _groups(report) if isinstance(one.get(key), int)), word) for key, word in words]
-    return ", ".join(f"{count} {word}" for count, word in counts if count)
+    words = (("rejoin_heals", "healed", "healed"), ("failed", "failed", "failed"), ("dead_lettered", "dead letter", ""))
+    counts = [
+        (sum(one[key] for one in _groups(report) if isinstance(one.get(key), int)), *each) for key, *each in words
+    ]
+    return ", ".join(counted(count, one, many) for count, one, many in counts if count)
 
 
 def zombies(row: Row | None) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ops.core.amounts import counted, in_seconds
 from ops.core.evidence import Evidence, Phase, PhaseKind, SlotEvidence
 from ops.core.plain import cell
 from ops.core.stalls import PartitionEvidence, Stall
@@ -170,13 +171,12 @@ class _Timeline:
             row += _ROW
         if hidden:
             longest = max((one.longest.seconds for one in hidden if one.longest), default=0.0)
-            text = f"and {len(hidden)} more partitions, no stall above {seconds_of(longest)}"
+            text = f"and {counted(len(hidden), 'more partition')}, no stall above {seconds_of(longest)}"
             draw.text("small", _LEFT, row + 9.5, text)
             row += _ROW
         if quiet:
             names = ", ".join(dict.fromkeys(one.topic for one in quiet))
-            partitions = "partition" if len(quiet) == 1 else "partitions"
-            text = f"{len(quiet)} {partitions} where nothing came: {names}"
+            text = f"{counted(len(quiet), 'partition')} where nothing came: {names}"
             draw.text("small", _LEFT, row + 9.5, shorten(text, 150))
         return y + height + _GAP
 
@@ -246,7 +246,7 @@ class _Timeline:
     def _axis(self, bottom: float) -> None:
         """Write the time below the bands."""
         for tick in self._ticks():
-            self.picture.text("axis", self.whole.at(tick), bottom + 8, f"{tick:g} s")
+            self.picture.text("axis", self.whole.at(tick), bottom + 8, in_seconds(tick))
         self.picture.text("axis", _CLOSE_X + _CLOSE / 2, bottom + 8, "each slot's handover, magnified")
 
     def _generations(self, top: float, bottom: float) -> None:

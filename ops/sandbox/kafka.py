@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.sandbox.daemon import Daemon, reap, tail
@@ -106,7 +107,7 @@ class EmbeddedKafka:
                 continue
             said = tail(self.log)
             self.kill()
-            raise OpsError(f"Kafka did not start within {timeout_seconds:g} s:\n{said}", where=str(self.log))
+            raise OpsError(f"Kafka did not start within {in_seconds(timeout_seconds)}:\n{said}", where=str(self.log))
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
         """End the broker as an operator would: TERM, then KILL; data and port are kept for the next start."""

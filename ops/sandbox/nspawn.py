@@ -23,6 +23,7 @@ from types import TracebackType
 
 import psutil
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.identity import Identity
@@ -126,7 +127,7 @@ class SystemdHost:
         before = self._leader
         self.run("systemctl", "reboot", check=False)
         if before is not None and not Deadline(BOOT_SECONDS).poll(lambda: not before.alive()):
-            raise OpsError(f"it did not go down within {BOOT_SECONDS:g} s", where=self.name)
+            raise OpsError(f"it did not go down within {in_seconds(BOOT_SECONDS)}", where=self.name)
         self._wait_until_up(before)
 
     def stop(self) -> None:
@@ -203,7 +204,7 @@ class SystemdHost:
                 return
         said = tail(daemon.log, 40)
         self.stop()
-        raise OpsError(f"it did not boot within {BOOT_SECONDS:g} s:\n{said}", where=self.name)
+        raise OpsError(f"it did not boot within {in_seconds(BOOT_SECONDS)}:\n{said}", where=self.name)
 
     def _booted(self) -> bool:
         return self.run("test", "-e", "/run/nologin", check=False).returncode == 1

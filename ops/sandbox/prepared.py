@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.sandbox.census import end_all
@@ -182,7 +183,7 @@ def _format(executable: str, jars: Path, settings: Path) -> None:
             timeout=_RUN_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        what = f"Kafka's storage can't be formatted: no end within {_RUN_SECONDS:g} s"
+        what = f"Kafka's storage can't be formatted: no end within {in_seconds(_RUN_SECONDS)}"
         raise OpsError(what, where=str(settings)) from None
     if result.returncode != 0:
         raise OpsError(f"Kafka's storage can't be formatted:\n{result.stderr[-2000:]}", where=str(settings))

@@ -17,7 +17,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from ops.core.errors import OpsError, UsageError
+from ops.core import amounts
+from ops.core.errors import ExitCode, OpsError, UsageError
 from ops.core.guarded import guarded_output
 from ops.core.lasting import fill_standard_streams, lasting_output
 from ops.core.masking import SECRETS
@@ -28,6 +29,7 @@ from ops.shell.arguments import CheckedTask
 
 _VARIABLES = ("KARAFKA_", "FABRIC_KARAFKA_", "INVOKE_KARAFKA_")
 Body = TypeVar("Body", bound=Callable[..., Any])
+_HELP = frozenset({"--help", "-h"})
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -42,6 +44,9 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
     def decorate(body: Callable[..., int | None]) -> Task[Any]:
         @wraps(body)
         def guarded(context: Context, *arguments: Any, **named: Any) -> None:
+            if not _HELP.isdisjoint(one for one in (*arguments, *named.values()) if isinstance(one, str)):
+                _print_help(made)
+                return
             fill_standard_streams()
             with lasting_output():
                 try:
@@ -56,7 +61,10 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
                 except Exception as error:
                     if type(error).__module__.startswith("invoke."):  # it has words of its own for these
                         raise
-                    code = _last_words(Exit(shown(traceback.format_exc()), code=1))
+                    if type(error).__module__ == "kafka.errors":  # what the brokers answered, or that they did not
+                        code = _last_words(Exit(error_text(amounts.named(error)), code=ExitCode.UNREACHABLE))
+                    else:
+                        code = _last_words(Exit(shown(traceback.format_exc()), code=1))
             if code:
                 raise Exit(code=int(code))
 
@@ -64,6 +72,14 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
         return made
 
     return decorate
+
+
+def _print_help(asked: Task[Any]) -> None:
+    """Print the help of a task whose first argument was left out: Invoke takes the --help for that argument."""
+    mains = (getattr(sys.modules.get(f"{name}.main"), "program", None) for name in ("fabric", "invoke"))
+    program: Any = next(one for one in mains if hasattr(one, "collection"))
+    name = next(one for one in program.collection.task_names if program.collection[one].body is asked.body)
+    program.print_task_help(name)
 
 
 def _learn_secrets(context: Context) -> None:

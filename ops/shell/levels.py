@@ -138,7 +138,7 @@ def _check_values(value: Any, where: str, above: frozenset[int]) -> None:
 def _read(path: Path) -> Any:
     yaml = _text_keys()
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         return _json(text) if path.suffix == ".json" else yaml.load(text, Loader=_loader(yaml))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the file's fault
         raise SettingsError(_said(error) or type(error).__name__, where=str(path)) from None
@@ -158,12 +158,23 @@ def _json(text: str) -> Any:
 
 def _said(error: Exception) -> str:
     """Return what was wrong and where, without the line itself: it may have a secret."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8: byte {error.object[error.start]:#04x} in {_place(error.object[: error.start])}"
+    found = getattr(error, "character", None)
+    if found is not None:  # a yaml.ReaderError, which names its input "<unicode string>"
+        code, place = found if isinstance(found, int) else ord(found), vars(error)["position"] + 1
+        return f"character {place} of the file, U+{code:04X}, has no place in YAML"
     said = [getattr(error, name, None) for name in ("context", "context_mark", "problem", "problem_mark")]
     if not any(said):
         return " ".join(str(error).split())
     return ", ".join(
         one if isinstance(one, str) else f"line {one.line + 1}, column {one.column + 1}" for one in said if one
     )
+
+
+def _place(before: bytes) -> str:
+    """Return where a file is wrong, by what stands before that."""
+    return f"line {before.count(10) + 1}, column {len(before) - before.rfind(10)}"
 
 
 def _text_keys() -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.amounts import counted
 from ops.core.guarded import print_json
 from ops.shell.door import command
 
@@ -144,7 +145,7 @@ def produce(context: Context, topic: str, count: int = 0, file: str = "") -> Non
     from ops.tasks.project import know_brokers
 
     know_brokers(context, takes_part=True)
-    print(f"sent {send(topic, count, file)} message(s) to {topic}")
+    print(f"sent {counted(send(topic, count, file), 'message')} to {topic}")
 
 
 def _default_app(context: Context) -> str:
@@ -162,14 +163,14 @@ def _apps(context: Context, references: list[str]) -> list[App]:
 def _check(context: Context, apps: list[App], steps: tuple[Step, ...]) -> int:
     """Compare with the cluster; says every problem."""
     from ops.consumer.flow import check
-    from ops.core.brokers import Brokers
+    from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
     from ops.kafka.connection import Cluster
     from ops.kafka.topics import partition_counts
     from ops.tasks.project import group_processes, know_brokers
 
     know_brokers(context)
     names = {name for app in apps for name in app.topic_names()}
-    with Cluster(Brokers.from_environment(os.environ)) as cluster:
+    with Cluster(Brokers.from_environment(os.environ), CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS) as cluster:
         counts = partition_counts(cluster, names)
     problems = check(steps, counts, group_processes(context, [group for app in apps for group in app.groups]))
     for problem in problems:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 def lag(context: Context, group: str = "", app: str = "", json: bool = False, watch: bool = False) -> int:
     """Show how far the consumer groups are behind; exit 4 where the lag of one is unknown."""
-    from ops.core.brokers import Brokers
+    from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
     from ops.core.errors import UsageError
     from ops.core.lag import lag_data, lag_exit_code, lag_rows
     from ops.kafka.connection import Cluster
@@ -37,7 +37,7 @@ def lag(context: Context, group: str = "", app: str = "", json: bool = False, wa
         raise UsageError("a live table does not go with --json", where="--watch")
     know_brokers(context)
     names = _groups(context, group, app)
-    with Cluster(Brokers.from_environment(os.environ)) as cluster:
+    with Cluster(Brokers.from_environment(os.environ), CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS) as cluster:
 
         def look() -> Sequence[Group]:
             return observe(cluster, names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.amounts import counted
 from ops.core.guarded import print_json
 from ops.shell.door import command
 
@@ -70,7 +71,7 @@ def dead(
         names = _names(replay or discard or "", {letter.name for letter in letters})
         if replay:
             return _replay(boxes, chosen, names)
-        print(f"discarded {sum(box.discard(names) for box in boxes)} letter(s)")
+        print(f"discarded {counted(sum(box.discard(names) for box in boxes), 'letter')}")
         return 0
 
 
@@ -104,7 +105,7 @@ def _replay(boxes: list[LetterBox], app: App, names: set[str]) -> int:
     finally:
         outbox.close(timeout_seconds=5.0)
     kept = [one for each in done for one in each.kept]
-    print(f"sent {sum(one.sent for one in done)} message(s) again")
+    print(f"sent {counted(sum(one.sent for one in done), 'message')} again")
     if kept:
         print("\n".join(kept_lines(kept)), file=sys.stderr)
     return 1 if kept else 0

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ops.core.errors import OpsError, UsageError
+from ops.core.amounts import in_seconds, named
+from ops.core.errors import OpsError, UnreachableError, UsageError
 
 _FLUSH_SECONDS = 30.0
-_CONNECT_SECONDS = 10.0
 _TOPIC_SECONDS = 5.0
 
 
@@ -33,17 +33,21 @@ def produce(topic: str, count: int, file: str) -> int:
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    from ops.consumer.client import producer_options, wait_for_brokers
+    from ops.consumer.client import producer_options
     from ops.consumer.settings import ConsumerSettings
-    from ops.core.deadline import Deadline
+    from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS
 
     if count < 0:
         raise UsageError(f"expected a number of messages, got {count}", where="--count")
     messages = _messages(count, file)
     settings = ConsumerSettings.from_environment(os.environ)
-    wait_for_brokers(settings, Deadline(_CONNECT_SECONDS))
+    settings.brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
     options = producer_options(settings, "karafka-ops-produce")
-    producer = KafkaProducer(**options | {"max_block_ms": int(_TOPIC_SECONDS * 1000)})
+    limits = {"max_block_ms": int(_TOPIC_SECONDS * 1000), "bootstrap_timeout_ms": int(CONNECT_SECONDS * 1000)}
+    try:
+        producer = KafkaProducer(**options | limits)
+    except KafkaError as error:
+        raise UnreachableError(named(error), where=str(settings.brokers)) from error
     try:
         _require(producer, topic)
         receipts = [producer.send(topic, message) for message in messages]
@@ -51,7 +55,7 @@ def produce(topic: str, count: int, file: str) -> int:
         for receipt in receipts:
             receipt.get(timeout=_FLUSH_SECONDS)
     except KafkaError as error:
-        raise OpsError(f"{type(error).__name__}: {error}", where=topic) from error
+        raise OpsError(named(error), where=topic) from error
     finally:
         producer.close(timeout=5)
     return len(receipts)
@@ -67,7 +71,7 @@ def _require(producer: Any, topic: str) -> None:
         found = None
     if not found:
         raise OpsError(
-            f"the cluster does not have this topic after {_TOPIC_SECONDS:g} s",
+            f"the cluster does not have this topic after {in_seconds(_TOPIC_SECONDS)}",
             where=topic,
             hint="inv topics.apply makes those of an app and of the settings",
         )

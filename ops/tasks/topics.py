@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from ops.core.amounts import counted
 from ops.core.guarded import print_json
 from ops.shell.door import command
 
@@ -183,7 +184,7 @@ def _print(changes: tuple[TopicChange, ...], troubles: Mapping[str, str], count:
     for name, why in sorted(troubles.items()):
         print(f"refused: {name}: {why}", file=sys.stderr)
     if not changes and not troubles:
-        print(f"{count} topic(s) are there, as they have to be")
+        print(f"{counted(count, 'topic is', 'topics are')} there as asked for")
     elif any(one.action is not Action.DIFFERS for one in changes):
         print(f"next: {hint}", file=sys.stderr)
 

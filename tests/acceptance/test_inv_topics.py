@@ -93,7 +93,7 @@ def test_apply_makes_what_the_app_and_the_settings_name_and_then_there_is_nothin
     found = desk.found(*wanted)
     assert {topic: one.partitions for topic, one in found.items()} == wanted
     assert found[extra].config == {"retention.ms": "60000"}
-    assert "5 topic(s) are there" in desk.inv("topics.plan").stdout
+    assert "5 topics are there" in desk.inv("topics.plan").stdout
     assert json.loads(desk.inv("topics.apply", "--json").stdout) == {
         "topics": 5, "changes": [], "refused": {}, "done": [],
     }  # fmt: skip

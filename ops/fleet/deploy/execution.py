@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.offspring import Offspring
@@ -158,7 +159,7 @@ class Execution:
                     listener.feed, Deadline(seconds),
                 )  # fmt: skip
         except HungError:
-            what = f"the hook {hook.name} had not ended after {seconds:g} s{listener.tail()}"
+            what = f"the hook {hook.name} had not ended after {in_seconds(seconds)}{listener.tail()}"
             raise OpsError(what, hint=TIMEOUT_HINT) from None
         listener.feed(b"\n")
         if end.code:

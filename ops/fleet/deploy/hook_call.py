@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from inspect import isasyncgen, isawaitable, iscoroutine, isgenerator
 from typing import Any, NoReturn
 
+from ops.core.amounts import in_seconds
 from ops.core.errors import OpsError
 from ops.core.offspring import Offspring
 
@@ -45,7 +46,7 @@ def call(name: str, body: Callable[[], Any], seconds: float, offspring: Offsprin
         raise
     except _Overdue:
         offspring.end(0, _GRACE_SECONDS)
-        raise OpsError(f"the hook {name} had not ended after {seconds:g} s", hint=TIMEOUT_HINT) from None
+        raise OpsError(f"the hook {name} had not ended after {in_seconds(seconds)}", hint=TIMEOUT_HINT) from None
     except SystemExit as error:
         if error.code not in (None, 0):
             raise OpsError(f"the hook {name} failed: it exited with {error.code}") from error

@@ -131,18 +131,20 @@ class Aftermath:
         ending.lines.append(f"rolled back from {release}: {who}; it is marked bad")
 
     def _left_to_you(self, ending: Ending) -> None:
-        release, back = self._done.release, f"to go back: {self._command('deploy.rollback')}"
+        release = self._done.release
+        before = any(self._done.before.values())  # of a first deploy there is none
+        back = [f"to go back: {self._command('deploy.rollback')}"] if before else []
         report = self._restarted.report if self._restarted is not None else None
         if report is not None and not report.exit_code:
-            ending.lines += [f"release {release} is current, and was restarted before that", back]
+            ending.lines += [f"release {release} is current, and was restarted before that", *back]
             return
         if report is not None and all(one.ok for one in report.outcomes) and report.outcomes:
-            ending.lines += [f"release {release} is current, and all processes were restarted: see the table", back]
+            ending.lines += [f"release {release} is current, and all processes were restarted: see the table", *back]
             return
         ending.lines += [
             f"release {release} is current, and not everything runs it: see the table",
             f"to go on:   {self._command(_THE_REST)}",
-            back,
+            *back,
         ]
 
     def _command(self, task: str) -> str:

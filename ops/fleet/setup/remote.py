@@ -86,7 +86,7 @@ def received(descriptor: int, seconds: float) -> bytes:
         if not part:
             return b"".join(parts)
         parts.append(part)
-    raise RefusalError(f"the wheels were not through within {seconds:g} s")
+    raise RefusalError(f"the wheels were not through within {seconds:.0f} s")
 
 
 def main(order: dict[str, Any], wheels: bytes) -> dict[str, Any]:

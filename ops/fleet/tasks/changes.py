@@ -91,7 +91,8 @@ def _change(
 
     check_wait(lock_wait)
     settings = load_settings(context)
-    plan = make_plan(settings, load_places(context, settings, *options.selection), Verb(verb))
+    places = load_places(context, settings, *options.selection)
+    plan = make_plan(settings, places, Verb(verb))
     if outdated:
         plan = only_outdated(plan)
     covers = Selection.parse(*options.selection).covers
@@ -118,10 +119,11 @@ def _change(
                     store(evidence, lease_host(settings, transport), progress.trouble)
                 else:
                     report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
+        seen = None if options.json else _seen_now(make_plan(settings, places, Verb.STATUS), report, transport)
     if options.json:
         print_json({**report.as_json(), **({"evidence": evidence.as_json()} if evidence else {})})
     else:
-        print_processes(settled_rows(report), sys.stdout)
+        print_processes(settled_rows(report, seen), sys.stdout)
         print_evidence(evidence)
     if report.ended is not None:
         progress.trouble(str(report.ended))
@@ -129,6 +131,26 @@ def _change(
         progress.say(f"to go on with the rest: {command}")
     summarise(marks, verb, settings.stage, int(report.exit_code), outcomes(report), evidence)
     return int(report.exit_code)
+
+
+def _seen_now(plan: Plan, report: Report, transport: Transport) -> Report | None:
+    """Look once more at what was changed: how the first hosts were when they were done with is minutes ago.
+
+    Hosts that did not answer are not waited for again; None where the operator or a silent host has ended it.
+
+    Parameters
+    ----------
+    plan : of a status of the same processes.
+    """
+    from ops.core.errors import UnreachableError
+    from ops.fleet.report import Kind
+
+    silent = {one.host for one in report.outcomes if one.kind in (Kind.UNREACHABLE, Kind.FAILED)}
+    if report.interrupted or isinstance(report.ended, UnreachableError):
+        return None
+    if silent >= {action.target.name for action in plan.actions}:
+        return None
+    return _looker(plan, transport)(frozenset(silent))
 
 
 def _foreseen(
@@ -283,4 +305,4 @@ def print_evidence(evidence: Evidence | None) -> None:
 
         print()
         print_summary(evidence, sys.stdout)
-        print(f"\nkept as {evidence.name}\npicture: fab karafka.history --rollout last --picture FILE.svg")
+        print(f"\nkept as {evidence.name}\npicture: fab karafka.history --picture FILE.svg")

@@ -89,8 +89,11 @@ class _Listener:
 
     def finished(self, outcome: Outcome) -> None:
         """Say what kept a host, or one of its logs, from answering."""
+        from ops.fleet.rollout import LeftError
         from ops.render.progress import Progress
 
+        if isinstance(outcome.error, LeftError) and self._out is not None:
+            return  # Ctrl-C is how one ends to follow logs
         self._narrator.finished(outcome)
         for process in outcome.response.processes if outcome.response else ():
             if not process.ok:

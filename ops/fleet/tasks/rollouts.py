@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @command(
     help={
         "rollout": "the name of one, to see its evidence in full; `last` for the latest",
-        "picture": "write its timeline, an SVG, into this file",
+        "picture": "write the timeline of that one, else of the latest, an SVG, into this file",
         "json": "print JSON",
     }
 )
@@ -28,7 +28,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     from pathlib import Path
 
     from ops.core.accounts import home_path
-    from ops.core.errors import OpsError, UsageError
+    from ops.core.errors import OpsError
     from ops.core.evidence import Evidence
     from ops.core.history import HistoryAction, HistoryCall
     from ops.fleet.lease_host import lease_host
@@ -38,18 +38,16 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
     from ops.render.history import print_history
     from ops.render.timeline import timeline
 
-    if picture is not None and rollout is None:
-        raise UsageError("of which rollout?", where="--picture", hint="add --rollout last")
     settings = load_settings(context)
     keeper = lease_host(settings, make_transport(context, settings))
-    if rollout is None:
+    if rollout is None and picture is None:
         listed = keeper.history(HistoryCall(HistoryAction.LIST))
         if json:
             print_json({"stage": settings.stage, "rollouts": list(listed.summaries)})
         else:
             print_history(listed, sys.stdout)
         return 0
-    found = keeper.history(HistoryCall(HistoryAction.FETCH, "" if rollout == "last" else rollout))
+    found = keeper.history(HistoryCall(HistoryAction.FETCH, "" if rollout in (None, "last") else rollout))
     if found.evidence is None:
         raise OpsError(found.message, where=keeper.target.name, hint="fab karafka.history lists them")
     if picture is not None:

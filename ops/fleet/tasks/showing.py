@@ -89,14 +89,43 @@ def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
     return (*joined, HostRows.below(survey.texts))
 
 
-def settled_rows(report: Report) -> tuple[HostRows, ...]:
-    """Give the table of a report whose progress has been told already: without remarks on what was done well."""
+def settled_rows(report: Report, seen: Report | None = None) -> tuple[HostRows, ...]:
+    """Give the table of a report whose progress has been told already: without remarks on what was done well.
+
+    What was not attempted is said once for all hosts it holds for.
+
+    Parameters
+    ----------
+    seen : a status of the same processes, taken after it: the table is of that.
+    """
     from dataclasses import replace
 
-    def settled(one: ProcessReport) -> ProcessReport:
-        return replace(one, message="") if one.ok and not one.kept else one
+    from ops.core.states import State
+    from ops.fleet.report import Kind
+    from ops.render.processes import HostRows
 
-    return tuple(replace(one, processes=tuple(map(settled, one.processes))) for one in rows(report))
+    now = {
+        (one.host, each.name): each
+        for one in (seen.outcomes if seen is not None else ())
+        for each in one.processes
+        if each.state is not State.UNKNOWN
+    }
+
+    def remark(one: Outcome, each: ProcessReport) -> str:
+        told = one.kind is Kind.NOT_ATTEMPTED or (each.ok and not each.kept)
+        return "" if told else each.message
+
+    found, left = list[HostRows](), dict[str, list[str]]()
+    for one in report.outcomes:
+        skipped = one.kind is Kind.NOT_ATTEMPTED
+        processes = tuple(
+            replace(now.get((one.host, each.name), each), message=remark(one, each)) for each in one.processes
+        )
+        found.append(HostRows(one.host, (*processes, *one.others), "" if skipped else one.trouble))
+        if skipped and one.error is not None:
+            left.setdefault(one.error.what, []).append(one.host)
+    texts = [f"{', '.join(dict.fromkeys(hosts))}: {what}" for what, hosts in left.items()]
+    return (*found, HostRows.below(texts)) if texts else tuple(found)
 
 
 def outcomes(report: Report) -> list[tuple[str, str, str]]:

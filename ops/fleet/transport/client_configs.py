@@ -20,6 +20,7 @@ from paramiko.config import SSHConfig
 from paramiko.ssh_exception import SSHException
 
 from ops.core.accounts import home_path, user_name
+from ops.core.amounts import in_seconds
 from ops.core.errors import SettingsError, UnreachableError
 from ops.fleet.transport import alike
 from ops.fleet.transport.client_config import DEFAULT_KEYS, ClientConfig
@@ -126,7 +127,7 @@ class ClientConfigs:
                     command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ASK_SECONDS, check=False
                 )
             except subprocess.TimeoutExpired:
-                what = f"ssh did not say within {_ASK_SECONDS:g} s how it would reach it"
+                what = f"ssh did not say within {in_seconds(_ASK_SECONDS)} how it would reach it"
                 raise UnreachableError(what, where=name, hint=f"try: ssh -G {name}") from None
             said = answer.stderr.decode(errors="replace").replace(file.name, self._source).strip()
         if _CIRCLE in said:

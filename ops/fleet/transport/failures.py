@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import socket
 from dataclasses import dataclass
 
 from paramiko.ssh_exception import AuthenticationException, ChannelException, NoValidConnectionsError, SSHException
 
+from ops.core.amounts import in_seconds
 from ops.core.errors import UnreachableError
 from ops.fleet.transport.certificates import is_certificate, type_of
 from ops.fleet.transport.known_hosts import Finding, Judgement, fingerprint, host_name
@@ -36,6 +38,7 @@ class ProxyError(SSHException):
 
 
 _PROHIBITED = 1  # RFC 4254
+_ADDRESS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EINVAL, errno.EHOSTDOWN})
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ def explain(error: Exception, way: Way) -> UnreachableError:
 
 
 def _words(error: Exception, way: Way) -> tuple[str, str]:
-    silent = f"no answer within {way.timeout_seconds:g} s", "is the host up, its address right, a firewall in between?"
+    silent = (
+        f"no answer within {in_seconds(way.timeout_seconds)}",
+        "is the host up, its address right, a firewall in between?",
+    )
     match error:
         case HostKeyError():
             return _host_key_words(error, way)
@@ -96,7 +102,7 @@ def _words(error: Exception, way: Way) -> tuple[str, str]:
             return f"it does not let user {way.user!r} in: {error}", "its sshd's log says more"
         case NoValidConnectionsError() | ConnectionRefusedError():
             numbers = {one.errno for one in getattr(error, "errors", {}).values()}
-            if numbers and not numbers & {111, 61}:
+            if numbers and errno.ECONNREFUSED not in numbers:
                 return "no route to the host", "is its address right?"
             return "it refuses connections", f"is its SSH server up, on port {way.port}?"
         case ChannelException():
@@ -114,8 +120,12 @@ def _words(error: Exception, way: Way) -> tuple[str, str]:
             return _ssh_words(error, silent)
         case EOFError():
             return "the connection broke", "try again; its sshd's log says more"
+        case OSError() if error.errno in _ADDRESS:
+            return str(error.strerror), "is its address right?"
+        case OSError() if error.filename:
+            return f"{error.filename}: {error.strerror}", "ssh_config or fabric.yaml names that file"
         case _:
-            return str(getattr(error, "strerror", None) or error), "is its address right?"
+            return f"the connection failed: {getattr(error, 'strerror', None) or error}", "its sshd's log may say more"
 
 
 def _host_key_words(error: HostKeyError, way: Way) -> tuple[str, str]:
@@ -164,7 +174,8 @@ def _login_words(error: LoginError, way: Way) -> tuple[str, str]:
             "name the key with -i, load it into ssh-agent, or set `user` on the host",
         )
     if error.reasons:
-        return f"it does not let user {way.user!r} in{reasons}", "name another key with -i, or load one into ssh-agent"
+        what = f"{'; '.join(error.reasons)}: user {way.user!r} is not let in"
+        return what, "name another key with -i or `connect_kwargs.key_filename`, or load one into ssh-agent"
     return "there is no key to log in with", "name the key with -i, or load it into ssh-agent"
 
 

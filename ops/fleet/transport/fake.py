@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
@@ -74,5 +75,5 @@ class FakeTransport:
         for part in answer.output:
             receive(part)
         if answer.hold is not None and not answer.hold.wait(deadline.remaining):
-            raise HungError(f"no answer within {deadline.seconds:g} s", where=target.name)
+            raise HungError(f"no answer within {in_seconds(deadline.seconds)}", where=target.name)
         return Exit(answer.exit.code, answer.exit.errors[-ERROR_BYTES:])

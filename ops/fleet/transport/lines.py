@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
 from ops.fleet.transport.bastions import Hop
@@ -75,7 +76,7 @@ class Line:
 def hung(line: Line, target: Target, deadline: Deadline) -> HungError:
     """Make the error for a command that had not ended at its deadline."""
     return HungError(
-        f"no answer within {deadline.seconds:g} s; what it had begun may go on there",
+        f"no answer within {in_seconds(deadline.seconds)}; what it had begun may go on there",
         where=line.way.where,
         hint=f"look at the host: ssh {target.address}",
     )

@@ -7,6 +7,7 @@ import selectors
 import subprocess
 from collections.abc import Callable, Sequence
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.offspring import Offspring
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
@@ -44,7 +45,7 @@ class LocalTransport:
                 errors = _converse(process, data, receive, deadline)
                 code = process.wait(max(deadline.remaining, 0.001))
             except subprocess.TimeoutExpired:
-                raise HungError(f"no answer within {deadline.seconds:g} s", where=target.name) from None
+                raise HungError(f"no answer within {in_seconds(deadline.seconds)}", where=target.name) from None
             finally:
                 if process.poll() is None:
                     offspring.end(process.pid, _GRACE_SECONDS)

@@ -277,4 +277,4 @@ class Login:
 def _unreadable(path: str, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"the key {path} cannot be read: {error.strerror}"
-    return f"the key to log in with cannot be read: {error}"
+    return str(error)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 
 HUMAN_SECONDS = 120.0
@@ -148,7 +149,7 @@ def _asked(file: int, question: str, echo: bool, deadline: Deadline) -> str:
         data = b""
         while not data.endswith(b"\n"):
             if not select.select([file], [], [], deadline.remaining)[0]:
-                raise NoAnswerError(f"nobody answered within {deadline.seconds:g} s")
+                raise NoAnswerError(f"nobody answered within {in_seconds(deadline.seconds)}")
             part = os.read(file, 1024)
             if not part:
                 raise NoAnswerError("nobody answered")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ops.core.amounts import in_seconds
 from ops.core.process import already_on
 from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.states import State
@@ -29,6 +30,7 @@ class _Place:
     starts: int = 0
     pidfile: bool = False
     release: str = ""
+    failed: bool = False
 
 
 class FakeManager:
@@ -56,7 +58,8 @@ class FakeManager:
             return ProcessReport(
                 spec.name, State.RUNNING, pid=place.pid, uptime_seconds=0.0, release=place.release, restarts=restarts
             )
-        return ProcessReport(spec.name, State.DEAD if place.pidfile else State.STOPPED, restarts=restarts)
+        state = State.DEAD if place.pidfile or place.failed else State.STOPPED
+        return ProcessReport(spec.name, state, restarts=restarts)
 
     def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
         """Report how several processes are."""
@@ -70,10 +73,11 @@ class FakeManager:
         place.starts += 1
         place.pidfile = False
         behaviour = self.behaviours.get(spec.name, Behaviour.SERVES)
+        place.failed = behaviour in (Behaviour.EXITS, Behaviour.NEVER_READY)
         if behaviour is Behaviour.EXITS:
             return replace(self.status(spec), ok=False, message="it exited with 3 after 0.0 s", log=("exiting",))
         if behaviour is Behaviour.NEVER_READY:
-            text = f"it was not ready within {spec.start_timeout_seconds:g} s; ended after 0.0 s"
+            text = f"it was not ready within {in_seconds(spec.start_timeout_seconds)}; ended after 0.0 s"
             return replace(self.status(spec), ok=False, message=text)
         place.pid, place.pidfile, place.release = next(self._pids), True, Path(spec.directory).resolve().name
         return replace(self.status(spec), message="ready after 0.0 s")
@@ -81,7 +85,7 @@ class FakeManager:
     def stop(self, spec: ProcessSpec) -> ProcessReport:
         """Make it end."""
         place = self._place(spec)
-        was, place.pid, place.pidfile = place.pid, None, False
+        was, place.pid, place.pidfile, place.failed = place.pid, None, False, False
         if was is None:
             return replace(self.status(spec), message="not running")
         if self.behaviours.get(spec.name) is Behaviour.IGNORES_TERM:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ops.core.amounts import counted
 from ops.core.keeping import Keeping
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.core.states import ALIVE, State
@@ -111,7 +112,7 @@ def _joined(report: ProcessReport, facts: Facts, unit: str) -> ProcessReport:
         text = f"it {facts.ending()}; systemd starts it again, for the {facts.restarts + 1}. time"
         return replace(report, state=State.CRASH_LOOPING, message=text)
     if facts.gave_up:
-        text = f"it {facts.ending()}; systemd gave up after {facts.restarts} restart(s)"
+        text = f"it {facts.ending()}; systemd gave up after {counted(facts.restarts, 'restart')}"
         return replace(report, state=State.CRASH_LOOPING, message=text)
     if facts.active == "failed":
         return replace(report, state=State.DEAD, message=f"it {facts.ending()}; systemd left it at that")

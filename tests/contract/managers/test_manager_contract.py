@@ -110,7 +110,7 @@ def test_a_command_that_exits_at_once_is_a_failed_start(world: World) -> None:
     # When it is started
     report = world.manager.start(spec)
     # Then the start failed, with the code and what it said
-    assert (report.ok, report.state, report.pid) == (False, State.STOPPED, None)
+    assert (report.ok, report.state, report.pid) == (False, State.DEAD, None)
     assert report.message.startswith("it exited with 3 after ")
     assert report.log == ("exiting",)
 
@@ -121,7 +121,7 @@ def test_a_command_that_is_never_ready_is_ended(world: World) -> None:
     # When it is started
     report = world.manager.start(spec)
     # Then the start failed, and it does not run
-    assert (report.ok, report.state, report.pid) == (False, State.STOPPED, None)
+    assert (report.ok, report.state, report.pid) == (False, State.DEAD, None)
     assert report.message.startswith("it was not ready within 2 s; ended after ")
 
 

@@ -80,7 +80,7 @@ def test_a_jobs_topic_with_too_few_partitions_is_refused_and_added_ones_change_n
     lab = lab_of(kafka)
     process = lab.worker(TEST_PARTITIONS="8")
     assert process.wait(30) == 2
-    assert "has 4 partition(s), and the app uses 8" in lab.log()
+    assert "has 4 partitions, and the app uses 8" in lab.log()
     # When the app uses four, and four are added while jobs are queued
     lab.enqueue(8, 8, seconds=0.2)
     lab.add_partitions(8)

@@ -74,7 +74,7 @@ def test_the_queue_tells_what_is_not_finished_and_dead_letters_can_be_sent_again
     ]
     assert any("asked to fail" in one["traceback"] for one in letters)
     # When they are sent again
-    assert inv(lab, "dead", "--replay") == "sent 2 message(s) again\n"
+    assert inv(lab, "dead", "--replay") == "sent 2 messages again\n"
     # Then they are tried again, and shown once more as new ones alone
     assert Deadline(30).poll(lambda: len(lab.notes("gave up: RuntimeError")) == 2), lab.report()
     assert len(lab.letters(4)) == 4

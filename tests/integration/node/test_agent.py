@@ -63,7 +63,7 @@ def test_a_rolling_restart_stops_at_the_first_failure(host: NodeHost) -> None:
     # When they are restarted one after the other
     first, second = host.ask(Verb.RESTART, *bad, at_once=False).processes
     # Then the first one's failure saved the second
-    assert (first.ok, first.state) == (False, State.STOPPED)
+    assert (first.ok, first.state) == (False, State.DEAD)
     assert "it exited with 1" in first.message
     assert (second.ok, second.state, second.pid) == (False, State.RUNNING, before[1])
     assert second.message == "not attempted: karafka-0 failed"

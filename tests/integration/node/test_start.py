@@ -123,13 +123,17 @@ def test_a_command_that_exits_at_once_is_reported_with_its_code_and_this_starts_
     # When the process is started
     report = host.one(Verb.START, spec)
     # Then the report has its exit code and what it said, and nothing of long ago
-    assert (report.ok, report.state) == (False, State.STOPPED)
+    assert (report.ok, report.state) == (False, State.DEAD)
     assert report.message.startswith("it exited with 3 after ")
     assert report.log[0] == "cannot reach the database"
     assert "of long ago" not in report.log
     assert not Path(spec.files.pidfile).exists()
     # And status remembers
-    assert "it exited with 3" in host.one(Verb.STATUS, spec).message
+    seen = host.one(Verb.STATUS, spec)
+    assert (seen.state, "it exited with 3" in seen.message) == (State.DEAD, True)
+    # Until somebody says that it is to be stopped
+    assert host.one(Verb.STOP, spec).ok
+    assert host.one(Verb.STATUS, spec).state is State.STOPPED
 
 
 def test_a_process_that_is_never_ready_is_ended_and_reported(host: NodeHost) -> None:
@@ -138,7 +142,7 @@ def test_a_process_that_is_never_ready_is_ended_and_reported(host: NodeHost) -> 
     # When it is started
     report = host.one(Verb.START, spec)
     # Then it was ended, and its log is shown
-    assert (report.ok, report.state) == (False, State.STOPPED)
+    assert (report.ok, report.state) == (False, State.DEAD)
     assert report.message.startswith("it was not ready within 5 s; ended after")
     assert "waiting for godot" in report.log
     assert host.processes() == []

@@ -100,7 +100,7 @@ def test_a_broken_release_stops_the_restart_and_shows_its_last_lines(kept: Kept)
     # When they are restarted one after the other
     failed, left = kept.ask(Verb.RESTART, broken, other, at_once=False).processes
     # Then the first says why it does not start, and the second is left alone
-    assert (failed.ok, failed.state) == (False, State.STOPPED)
+    assert (failed.ok, failed.state) == (False, State.DEAD)
     assert "it exited with 1 after" in failed.message
     assert "no such table: sources" in failed.log
     assert (left.message, left.pid) == ("not attempted: karafka-0 failed", pid)

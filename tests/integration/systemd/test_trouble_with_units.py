@@ -229,7 +229,7 @@ def test_a_failed_start_of_a_user_unit_shows_the_users_journal(serving: MakeServ
     application = serving(CRASHES, systemd={"scope": "user"})
     # When the user starts it, then the error has what it said
     report = application.one(Verb.START, user=USER)
-    assert (report.ok, report.state) == (False, State.STOPPED)
+    assert (report.ok, report.state) == (False, State.DEAD)
     assert "it does not work" in report.log, report
 
 

@@ -52,7 +52,7 @@ def test_a_rolling_restart_by_fab_loses_and_repeats_nothing_and_moves_no_partiti
     assert relays.until_settled() == generation
     # And systemd shows partitions and lag
     assert Deadline(PATIENCE).poll(lambda: "lag 0" in relays.application.show("StatusText"), every=0.2)
-    assert "2 partition(s)" in relays.application.show("StatusText")
+    assert "2 partitions" in relays.application.show("StatusText")
 
 
 def test_what_hangs_ends_by_the_watchdog_which_says_why(relays_of: MakeUnitRelays) -> None:

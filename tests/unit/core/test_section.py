@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from ops.core.errors import SettingsError
 from ops.core.section import from_environment, load, override, stage_names
 from ops.core.section_hints import CAPISTRANO
-from ops.core.settings import Settings
+from ops.core.settings import Become, Hook, Host, Kafka, Role, Rollout, Settings, Supervisor, Systemd, ToolIndex
 
 LEAST: dict[str, Any] = {"application": "sources", "deploy_to": "/srv/sources", "command": "run"}
 HOSTS = [{"host": "web1"}, {"host": "web2"}]
@@ -280,6 +282,60 @@ def test_an_unknown_key_is_named_with_what_may_have_been_meant(more: dict[str, A
         load(section(**more), "p" if "stages" in more else "production")
     assert caught.value.where == where
     assert words in caught.value.hint
+
+
+PLACES: dict[tuple[str | int, ...], type[msgspec.Struct]] = {
+    (): Settings,
+    ("kafka",): Kafka,
+    ("rollout",): Rollout,
+    ("systemd",): Systemd,
+    ("supervisor",): Supervisor,
+    ("become",): Become,
+    ("tool",): ToolIndex,
+    ("hooks", "after-updated.sh"): Hook,
+    ("roles", "big"): Role,
+    ("stages", "p", "hosts", 0): Host,
+    ("stages", "p", "hosts", 0, "become"): Become,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_key_that_is_mistyped_anywhere_in_the_settings_is_answered_with_the_one_that_was_meant(
+    place: tuple[str | int, ...],
+) -> None:
+    every = {name for kind in PLACES.values() for name in kind.__struct_fields__}
+    for name in PLACES[place].__struct_fields__:
+        # Given a key with two letters swapped, one doubled, dashes, capitals
+        swapped, doubled = name[0] + name[2:3] + name[1:2] + name[3:], name[:2] + name[1:]
+        for typed in {swapped, doubled, name.replace("_", "-"), name.upper()} - every:
+            value: Any = {typed: 1}
+            for key in reversed(place):
+                value = [{"host": "h"} | value] if key == 0 else {key: value}
+            if place == ("tool",):
+                value["tool"] |= {"index": "https://x", "sha256": "0"}
+            # Then the error names the place, and the key
+            with pytest.raises(SettingsError) as caught:
+                load(section(**value), "p" if "stages" in value else "production")
+            assert caught.value.where.endswith(f".{typed}")
+            assert re.search(rf"did you mean (.*\.)?{name}\b", caught.value.hint), (typed, caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "hint"),
+    [
+        ({"manager": "sytemd"}, "expected pidfile, systemd or supervisor, got 'sytemd'", "did you mean systemd?"),
+        ({"rollout": {"strategy": "rollling"}}, "expected rolling or all", "did you mean rolling?"),
+        ({"hooks": {"x": {"on": "host"}}}, "expected local or hosts", "did you mean hosts?"),
+        ({"readiness": 3}, "expected notify or alive, got 3", "an annotated example"),
+    ],
+)
+def test_a_word_that_is_none_of_a_settings_words_is_answered_with_those(
+    more: dict[str, Any], what: str, hint: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(section(**more), "production")
+    assert what in caught.value.what
+    assert hint in caught.value.hint
 
 
 def test_what_settings_of_capistrano_are_here_stands_in_the_page_for_those_who_come_from_there() -> None:

@@ -53,6 +53,6 @@ def test_what_the_topic_itself_says_wins_over_what_new_ones_are_made_with() -> N
     # Then each is taken from where it is said first
     assert (change.partitions, change.replication) == (12, 3)
     assert change.config == {"retention.ms": "2", "cleanup.policy": "compact"}
-    assert change.text == "12 partition(s), replication 3, cleanup.policy=compact, retention.ms=2"
+    assert change.text == "12 partitions, replication 3, cleanup.policy=compact, retention.ms=2"
     # And a topic that is there is not measured by them
     assert compare([own], new, {"a": FoundTopic(12, 1, {"retention.ms": "2"})}) == ()

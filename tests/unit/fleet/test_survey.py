@@ -48,6 +48,16 @@ def observer(hosts: Mapping[str, Any], settings: Settings) -> tuple[Observer, Fa
     return Observer(transport, make_plan(settings, select(settings, Selection()), Verb.STATUS).actions), transport
 
 
+def test_what_several_hosts_say_alike_is_said_once() -> None:
+    # Given two hosts that no broker answers
+    away = line(asking.Answer(error="KAFKA: no broker answered\n  check them", exit_code=4))
+    asks, _ = observer({"h1": away, "h2": away}, settings_of(2))
+    # Then the reason is told once, with both of them
+    with pytest.raises(UnreachableError) as caught:
+        asks.ask(Question(Ask.GROUPS, ("orders",)))
+    assert str(caught.value) == "h1, h2: KAFKA: no broker answered; check them"
+
+
 def test_the_first_host_that_can_ask_is_asked_the_next_one_on_failure() -> None:
     # Given a host that is down, one without the tool, one that reaches the brokers
     settings = settings_of(env={"KARAFKA_SECURITY_PROTOCOL": "SSL", "OTHER": "x"})

@@ -9,7 +9,9 @@ import pytest
 
 from ops.core.brokers import Brokers
 from ops.core.errors import SettingsError, UnreachableError
+from ops.core.knock import RefusedError
 from ops.sandbox.ports import free_port
+from tests.unit.core.test_knock import answering, framed
 
 SECURED = {
     "KARAFKA_BROKERS": " kafka1:9092, [::1]:9093 ,",
@@ -74,8 +76,32 @@ def test_a_name_that_a_host_may_have_is_taken(host: str) -> None:
 
 
 def test_one_broker_that_listens_is_enough() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        Brokers.at(f"127.0.0.1:{free_port()},127.0.0.1:{server.getsockname()[1]}").wait(5)
+    with answering([framed(b"\0" * 8)]) as address:
+        Brokers.at(f"127.0.0.1:{free_port()},{address}").wait(5)
+
+
+def test_one_that_keeps_silent_leaves_time_for_the_others() -> None:
+    # Given a broker that takes connections and says nothing, before one that answers
+    with socket.create_server(("127.0.0.1", 0)) as silent, answering([framed(b"\0" * 8)]) as address:
+        Brokers.at(f"127.0.0.1:{silent.getsockname()[1]},{address}").wait(1)
+
+
+def test_who_asks_once_gives_up_soon_where_nobody_listens_and_waits_for_who_is_silent() -> None:
+    # Given addresses that cannot be right
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"no broker answered within 0.2 s: .*refused; no-such-host.invalid:1: "):
+        Brokers.at(f"127.0.0.1:{free_port()},no-such-host.invalid:1").wait(30, refused_seconds=0.2)
+    assert time.monotonic() - began < 15
+    # Given one that is silent, as one that is busy
+    late = pytest.raises(UnreachableError, match=r"no broker answered within 0.6 s: .*timed out")
+    with socket.create_server(("127.0.0.1", 0)) as silent, late:
+        Brokers.at(f"127.0.0.1:{silent.getsockname()[1]}").wait(0.6, refused_seconds=0.1)
+
+
+def test_what_is_no_broker_is_refused_at_once_without_any_security_too() -> None:
+    refused = pytest.raises(RefusedError, match="something else than Kafka answered")
+    with answering([b"SSH-2.0-OpenSSH_9.2\r\n"]) as address, refused:
+        Brokers.at(address).wait(30)
 
 
 @pytest.mark.parametrize("nobody", ["127.0.0.1:1", "no-such-host.invalid:9092", "127.0.0.1:99999"])

@@ -164,7 +164,7 @@ def test_what_a_consumer_says_is_put_in_short() -> None:
     # When a consumer has two groups
     # Then partitions are summed, and what went wrong is counted
     assert partitions_owned(RUNNING) == 3
-    assert notes(RUNNING) == "2 healed, 1 dead letters"
+    assert notes(RUNNING) == "2 healed, 1 dead letter"
     assert partitions_owned(DEAD) is None
     assert notes(DEAD) == ""
 
