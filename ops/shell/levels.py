@@ -167,9 +167,10 @@ def _said(error: Exception) -> str:
     said = [getattr(error, name, None) for name in ("context", "context_mark", "problem", "problem_mark")]
     if not any(said):
         return " ".join(str(error).split())
-    return ", ".join(
+    told = ", ".join(
         one if isinstance(one, str) else f"line {one.line + 1}, column {one.column + 1}" for one in said if one
     )
+    return told.replace("'<stream end>'", "the end of the file")
 
 
 def _place(before: bytes) -> str:

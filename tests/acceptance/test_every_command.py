@@ -109,6 +109,24 @@ def test_every_task_is_typed_by_a_test_and_every_flag_by_one_that_types_its_task
     assert missing == []
 
 
+@pytest.mark.xdist_group("typed")
+@pytest.mark.parametrize(("run", "tasks"), [(fab, fab_tasks), (in_process.inv, inv_tasks)], ids=["fab", "inv"])
+def test_every_task_tells_its_options_without_settings_hosts_brokers_or_arguments(
+    tmp_path: Path, run: Any, tasks: Collection
+) -> None:
+    # Given a project of one line, and nothing else
+    module = "fabfile" if run is fab else "tasks"
+    package = "ops.fleet.tasks" if run is fab else "ops.tasks"
+    (tmp_path / f"{module}.py").write_text(f"from {package} import namespace as ns\n")
+    more = {"config": ""} if run is fab else {}
+    for name in tasks.task_names:
+        # When a task's help is asked for, in either way, then it is printed, and nothing is done
+        for spelling in ("--help", "-h"):
+            done = run(tmp_path, name, spelling, code=0, env={}, **more)
+            assert f" {name} " in done.stdout.splitlines()[0], done.stdout
+            assert done.stderr == ""
+
+
 # -- fab
 
 

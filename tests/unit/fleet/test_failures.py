@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ops.fleet.transport.failures import Way, add_command, remove_command
+import errno
+
+import pytest
+
+from ops.fleet.transport.failures import Way, add_command, explain, remove_command
+from ops.fleet.transport.login import LoginError
 
 
 def way(address: str, port: int, file: str, via: str | None = None, alias: str = "") -> Way:
@@ -24,3 +29,20 @@ def test_a_host_with_an_alias_is_added_and_removed_under_it() -> None:
     # Then the commands are about the alias
     assert add_command(known) == "ssh-keyscan 10.0.0.1 | sed 's/^[^ #]*/fleet/' >> /k"
     assert remove_command(known) == "ssh-keygen -R fleet -f /k"
+
+
+@pytest.mark.parametrize(
+    ("error", "begin", "hint"),
+    [
+        (LoginError(0, ("the key /k cannot be read: No such file or directory",)), "the key /k cannot be read", "-i"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/etc/x"), "/etc/x: No such file", "that file"),
+        (PermissionError(errno.EACCES, "Permission denied", "/etc/x"), "/etc/x: Permission denied", "that file"),
+        (OSError(errno.ENETUNREACH, "Network is unreachable"), "Network is unreachable", "is its address right?"),
+        (OSError(errno.EMFILE, "Too many open files"), "the connection failed: Too many open files", "sshd's log"),
+    ],
+)
+def test_the_cause_comes_first_and_the_remedy_is_for_it(error: Exception, begin: str, hint: str) -> None:
+    told = explain(error, way("10.0.0.1", 22, "/k"))
+    assert told.what.startswith(begin)
+    assert hint in told.hint
+    assert ("address" in told.hint) == ("unreachable" in begin)

@@ -18,7 +18,7 @@ from ops.core.states import State
 from ops.fleet.inventory import Selection, select
 from ops.fleet.plan import Plan, make_plan
 from ops.fleet.report import Kind, Outcome, Report
-from ops.fleet.rollout import carry_out
+from ops.fleet.rollout import LeftError, carry_out
 from ops.fleet.transport import Exit
 from ops.fleet.transport.fake import Answer, FakeTransport
 from tests.labs.signals import in_background
@@ -191,6 +191,20 @@ def test_the_second_ctrl_c_leaves_the_host_at_work() -> None:
     # Then the command ends, and says how far it was
     assert [one.kind for one in report.outcomes] == [Kind.FAILED, Kind.NOT_ATTEMPTED]
     assert "left while it worked" in report.outcomes[0].trouble
+    assert report.exit_code == 130
+
+
+def test_a_look_that_ctrl_c_ends_has_begun_nothing_that_would_be_finished() -> None:
+    # Given a host that takes for ever to answer a look, and Ctrl-C
+    def slow(*_: Any) -> Answer:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return says(State.RUNNING, hold=threading.Event())
+
+    # When it comes
+    report = run(plan(Verb.STATUS, 1), {"host1": slow}, Notes(lambda: None))
+    # Then it is said that the host was not waited for, and nothing else
+    assert report.outcomes[0].trouble == "host1: it was not waited for: interrupted"
+    assert isinstance(report.outcomes[0].error, LeftError)
     assert report.exit_code == 130
 
 

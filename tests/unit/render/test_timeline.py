@@ -178,6 +178,15 @@ def test_the_summary_tells_what_came_of_each_slot(rollout: Make) -> None:
     assert text.endswith("and 4 more partitions\n")
 
 
+def test_partitions_are_counted_only_below_a_table_that_has_others(rollout: Make) -> None:
+    # Given partitions of which none stood still
+    idle = tuple(PartitionEvidence("g", "orders", number) for number in range(48))
+    text = "\n".join(plain_lines(replace(rollout(), partitions=idle)))
+    # Then there is no table, and nothing is said to be left out of it
+    assert "PARTITION" not in text
+    assert "more partition" not in text
+
+
 def test_on_a_terminal_the_summary_is_a_table_with_the_same_words(
     rollout: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

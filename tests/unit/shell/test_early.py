@@ -70,6 +70,8 @@ def test_no_file_and_no_section_are_nothing(tmp_path: Path) -> None:
         ("a.yaml", "karafka: [", SettingsError, "a.yaml"),
         ("a.yaml", "a: b: c", SettingsError, "a.yaml"),
         ("a.yaml", "\x00", SettingsError, "a.yaml"),
+        ("a.yaml", "a: b\x01", SettingsError, "a.yaml: character 5 of the file, U+0001, has no place in YAML"),
+        ("a.yaml", "a: \udcff", SettingsError, "a.yaml: it is not UTF-8: byte 0xff in line 1, column 4"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(
@@ -77,10 +79,11 @@ def test_a_file_that_cannot_be_read_is_refused(
 ) -> None:
     # Given a file that Fabric would ignore or fail on
     if text is not None:
-        (tmp_path / name).write_text(text)
-    # Then it is refused by name
-    with pytest.raises(error, match=word.replace(".", r"\.")):
+        (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    # Then it is refused by name, and by no other
+    with pytest.raises(error, match=word.replace(".", r"\.").replace("+", r"\+")) as caught:
         section(["-f", name], tmp_path)
+    assert "unicode string" not in str(caught.value)
 
 
 def test_the_environment_is_checked_before_fabric_reads_it() -> None:
