@@ -134,7 +134,9 @@ def load(section: Any, stage: str | None = None) -> Settings:
             f"none named, and there are several: {names}", where=f"{ROOT}.stage", hint=f"fab {next(iter(checked))} ..."
         )
     if wanted not in checked:
-        raise SettingsError(f"no stage is named {wanted!r}; there are: {names}", where=f"{ROOT}.stage")
+        near = difflib.get_close_matches(str(wanted), checked, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"no stage is named {wanted!r}; there are: {names}", where=f"{ROOT}.stage", hint=hint)
     SECRETS.spare(_names(checked[wanted]))
     return checked[wanted]
 

@@ -9,6 +9,7 @@ keys are text there, too. One that is no YAML, or contradicts their own defaults
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.accounts import home_path
-from ops.core.errors import UsageError
+from ops.core.errors import SettingsError, UsageError
 from ops.core.pipeline import may_ask
 from ops.shell.levels import SUFFIXES, Levels, is_data
 
@@ -139,6 +140,25 @@ def section_of(path: Path) -> Mapping[str, Any] | None:
     """
     own = (Levels("FABRIC").read(path) or {}).get("karafka")
     return own if isinstance(own, Mapping) else None
+
+
+def no_section(path: Path | None, where: str) -> SettingsError:
+    """Return the error of a file without a `karafka:` section, with the key that may have been meant for it.
+
+    Parameters
+    ----------
+    path : the file; None where there is none.
+    where : what it is called in the error.
+    """
+    found = Levels("FABRIC").read(path) if path is not None and path.is_file() else None
+    keys = list(found or {})
+    near = difflib.get_close_matches("karafka", keys, n=1, cutoff=0.7)
+    hint = "python -m ops init writes an annotated one"
+    if near:
+        hint = f"did you mean karafka, where it says {near[0]}?"
+    elif "application" in keys or "stages" in keys:
+        hint = "put its settings below karafka:"
+    return SettingsError("no karafka: section found", where=where, hint=hint)
 
 
 def project_file(directory: Path, module: str, program: str = "fabric") -> Path | None:

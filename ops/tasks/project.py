@@ -145,11 +145,8 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
 
     raw = section(context)
     if raw is None:
-        raise SettingsError(
-            "no karafka: section found",
-            where=str(Path.cwd() / "fabric.yaml"),
-            hint="python -m ops init writes an annotated one",
-        )
+        path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+        raise early.no_section(path, str(path or Path.cwd() / "fabric.yaml"))
     settings = load(raw)
     known = _host_file(settings.deploy_to)
     if known is None and takes_part and not os.environ.get("KARAFKA_BROKERS"):

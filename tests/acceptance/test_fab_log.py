@@ -53,6 +53,7 @@ def test_lines_are_followed_from_all_hosts_over_rotations_until_ctrl_c(shop: Sho
         # Then that is its proper end, and no agent is left
         assert operator.end() == 0
         assert operator.out.count("then-0") == 1
+        assert operator.err == ""
     assert Deadline(20).poll(lambda: not listeners(shop.fleet.directory))
 
 

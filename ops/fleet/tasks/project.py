@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
 from ops.core.errors import SettingsError, UsageError
 from ops.fleet.tasks.stages import CHOSEN, refuse_idle
+from ops.shell import early
 from ops.shell.door import runtime_file
 
 if TYPE_CHECKING:
@@ -106,11 +108,8 @@ def _section(context: Context) -> dict[str, Any]:
     found = config.get("karafka")
     if found is None:
         file = runtime_file(context)
-        raise SettingsError(
-            "no karafka: section found",
-            where=str(file or "fabric.yaml beside the fabfile"),
-            hint="python -m ops init writes an annotated one",
-        )
+        path = file or early.project_file(Path.cwd(), "fabfile")
+        raise early.no_section(path, str(file or "fabric.yaml beside the fabfile"))
     return _mapping(found)
 
 

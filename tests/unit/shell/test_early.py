@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import SettingsError, UsageError
-from ops.shell.early import check_environment, named_file, section
+from ops.shell.early import check_environment, named_file, no_section, section
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,22 @@ def test_the_environment_is_checked_before_fabric_reads_it() -> None:
     # Then only ones that don't fit are refused, by the variable's name
     with pytest.raises(SettingsError, match="FABRIC_KARAFKA_POOL: expected a whole number, got"):
         check_environment({"FABRIC_KARAFKA_POOL": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("karafak: {application: a}", "did you mean karafka, where it says karafak?"),
+        ("Karafka: {application: a}", "did you mean karafka, where it says Karafka?"),
+        ("application: a", "put its settings below karafka:"),
+        ("user: deploy", "python -m ops init writes an annotated one"),
+        (None, "python -m ops init writes an annotated one"),
+    ],
+)
+def test_a_file_without_a_section_is_answered_with_what_was_meant_for_it(
+    tmp_path: Path, text: str | None, hint: str
+) -> None:
+    path = tmp_path / "fabric.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert no_section(path, "fabric.yaml").hint == hint
