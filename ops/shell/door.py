@@ -5,6 +5,7 @@ What a task prints may go nowhere (see `ops.core.lasting`): it does what it was 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -30,6 +31,10 @@ from ops.shell.arguments import CheckedTask
 _VARIABLES = ("KARAFKA_", "FABRIC_KARAFKA_", "INVOKE_KARAFKA_")
 Body = TypeVar("Body", bound=Callable[..., Any])
 _HELP = frozenset({"--help", "-h"})
+_MACHINES = {  # what a folder's rights, a disk, or what stands in a file's place refuse
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+}
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -63,6 +68,8 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Task[Any]]:
                         raise
                     if type(error).__module__ == "kafka.errors":  # what the brokers answered, or that they did not
                         code = _last_words(Exit(error_text(amounts.named(error)), code=ExitCode.UNREACHABLE))
+                    elif (refused := _refused_by_the_machine(error)) is not None:
+                        code = _last_words(as_exit(refused))
                     else:
                         code = _last_words(Exit(shown(traceback.format_exc()), code=1))
             if code:
@@ -88,6 +95,13 @@ def _learn_secrets(context: Context) -> None:
     for section in ("connect_kwargs", "sudo"):
         found = context.config.get(section)
         SECRETS.learn({key: found[key] for key in found} if isinstance(found, Mapping) else None)
+
+
+def _refused_by_the_machine(error: Exception) -> OpsError | None:
+    """Say which file or folder could not be had, where no fault of ours is behind it; None for all else."""
+    if isinstance(error, OSError) and isinstance(error.filename, (str, bytes)) and error.errno in _MACHINES:
+        return OpsError(os.strerror(error.errno), where=os.fsdecode(error.filename))
+    return None
 
 
 def _last_words(end: Exit) -> int:

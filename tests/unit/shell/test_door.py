@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.labs import in_process
 
 INV = Path(sys.executable).parent / "inv"
 ENVIRON = {name: value for name, value in os.environ.items() if name not in ("GITHUB_ACTIONS", "GITLAB_CI")}
@@ -60,6 +63,11 @@ def streams(context):
     import os, subprocess
     subprocess.run(["sh", "-c", "cat; echo lost; echo lost >&2"], check=True)
     Path("streams").write_text(" ".join(os.readlink(f"/proc/self/fd/{one}") for one in range(3)))
+
+@command()
+def make(context, path=""):
+    "Make a folder."
+    Path(path).mkdir()
 
 @command()
 def look(context):
@@ -188,6 +196,19 @@ def test_streams_that_were_closed_from_the_beginning_lead_nowhere_for_all_that_i
     # Then what it starts reads nothing, and writes into nothing of the task's
     assert done.returncode == 0
     assert (project / "streams").read_text() == "/dev/null /dev/null /dev/null"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("tasks.py/here", "Not a directory"), ("x" * 300, "File name too long"), ("loop/x", "links")],
+)
+def test_what_the_machine_refuses_is_one_line_with_the_place(project: Path, path: str, reason: str) -> None:
+    # Given a folder that cannot be made where it is to be
+    (project / "loop").symlink_to("loop")
+    # When a task makes it all the same
+    done = in_process.inv(project, "make", "--path", path, code=1)
+    # Then it is told where and why, and not where in our code
+    assert re.fullmatch(rf"error: {re.escape(path)}: .*{reason}.*\n", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
