@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from paramiko.agent import Agent, AgentKey, AgentSSH
+from paramiko.ssh_exception import SSHException
 
 from ops.fleet.transport.certificates import is_certificate
 from ops.fleet.transport.client_config import ClientConfig
@@ -16,6 +17,7 @@ from ops.fleet.transport.keys import plain_key, public_key
 from ops.fleet.transport.prompts import HUMAN_SECONDS
 
 _LIST_SECONDS = 15.0
+_REQUEST_IDENTITIES, _IDENTITIES_ANSWER = b"\x0b", 12  # of the agent protocol
 
 
 class PatientAgent(Agent):
@@ -37,11 +39,24 @@ class PatientAgent(Agent):
         connection.settimeout(_LIST_SECONDS)
         try:
             connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined]
+            self._conn = connection
+            self._keys = tuple(self._listed())
             connection.settimeout(HUMAN_SECONDS)  # to sign
         except BaseException:
             connection.close()
             raise
+
+    def _listed(self) -> Iterator[AgentKey]:
+        """Ask for the keys; paramiko believes any count, and no comment that is not UTF-8."""
+        kind, answer = self._send_message(_REQUEST_IDENTITIES)
+        if kind != _IDENTITIES_ANSWER:
+            raise SSHException("it does not list its keys")
+        for _ in range(answer.get_int()):
+            if not answer.get_remainder():
+                raise SSHException("it claims to have more keys than it lists")
+            blob, comment = answer.get_binary(), answer.get_binary()
+            with suppress(SSHException, ValueError):  # of a kind that nobody here knows
+                yield AgentKey(self, blob, comment.decode(errors="replace"))
 
     def _send_message(self, msg: Any) -> Any:
         with self._waiting():
