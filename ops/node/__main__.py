@@ -27,10 +27,13 @@ from ops.core.records import asdict
 from ops.core.serving import Reader, serve
 from ops.node.agent import carry_out, permit_for
 
+_GARBAGE = 20_000  # objects: more than a request imports and makes
+
 
 def main() -> int:
     """Read the request, carry it out, answer; again, where it is to stay."""
     gc.freeze()
+    gc.set_threshold(_GARBAGE)
     gc.enable()
     yield_cpu()
     return serve(_answer, _refuse, _reap)

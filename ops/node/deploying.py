@@ -126,9 +126,11 @@ class _Step:
 
     def _update(self) -> DeployAnswer:
         call, releases = self._call, self.releases
-        for name in retention.unfinished(releases.all(), releases.current(), releases.busy()):
-            if self._remove(name):
-                self._tell("removed", f"{name}, which was not whole")
+        there, current = releases.all(), releases.current()
+        if retention.unfinished(there, current):  # seldom: who is busy is a look at all processes of the host
+            for name in retention.unfinished(there, current, releases.busy()):
+                if self._remove(name):
+                    self._tell("removed", f"{name}, which was not whole")
         sources.tidy(releases.folder)
         hook_file.tidy(releases.root)
         path = releases.begin(
