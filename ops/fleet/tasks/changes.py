@@ -84,6 +84,7 @@ def _change(
     from ops.fleet.outdated import only_outdated, rest_of
     from ops.fleet.plan import make_plan
     from ops.fleet.tasks.leasing import check_wait, hold
+    from ops.fleet.tasks.looks import seen_now
     from ops.fleet.tasks.project import load_places, load_settings, make_staying_transport
     from ops.fleet.tasks.showing import Narrator, outcomes, print_json, print_plan, settled_rows
     from ops.render.ci import MarkedProgress, Marks, summarise
@@ -119,7 +120,7 @@ def _change(
                     store(evidence, lease_host(settings, transport), progress.trouble)
                 else:
                     report = _start_or_stop(settings, plan, transport, narrator, lease, covers=covers)
-        seen = None if options.json else _seen_now(make_plan(settings, places, Verb.STATUS), report, transport)
+        seen = None if options.json else seen_now(make_plan(settings, places, Verb.STATUS), report, transport)
     if options.json:
         print_json({**report.as_json(), **({"evidence": evidence.as_json()} if evidence else {})})
     else:
@@ -131,26 +132,6 @@ def _change(
         progress.say(f"to go on with the rest: {command}")
     summarise(marks, verb, settings.stage, int(report.exit_code), outcomes(report), evidence)
     return int(report.exit_code)
-
-
-def _seen_now(plan: Plan, report: Report, transport: Transport) -> Report | None:
-    """Look once more at what was changed: how the first hosts were when they were done with is minutes ago.
-
-    Hosts that did not answer are not waited for again; None where the operator or a silent host has ended it.
-
-    Parameters
-    ----------
-    plan : of a status of the same processes.
-    """
-    from ops.core.errors import UnreachableError
-    from ops.fleet.report import Kind
-
-    silent = {one.host for one in report.outcomes if one.kind in (Kind.UNREACHABLE, Kind.FAILED)}
-    if report.interrupted or isinstance(report.ended, UnreachableError):
-        return None
-    if silent >= {action.target.name for action in plan.actions}:
-        return None
-    return _looker(plan, transport)(frozenset(silent))
 
 
 def _foreseen(

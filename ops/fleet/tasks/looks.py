@@ -12,6 +12,7 @@ from ops.fleet.tasks.options import Options, on_processes
 if TYPE_CHECKING:
     from ops.core.settings import Settings
     from ops.fleet.plan import Plan
+    from ops.fleet.report import Report
     from ops.fleet.transport import Transport
 
 
@@ -63,3 +64,25 @@ def _show_status(settings: Settings, plan: Plan, transport: Transport, *, as_jso
     else:
         print_processes(survey_rows(report, survey), sys.stdout)
     return INTERRUPTED if survey is None else int(survey.exit_code)
+
+
+def seen_now(plan: Plan, report: Report, transport: Transport) -> Report | None:
+    """Look once more at what was changed: how the first hosts were when they were done with is minutes ago.
+
+    Hosts that did not answer are not waited for again; None where the operator or a silent host has ended it.
+
+    Parameters
+    ----------
+    plan : of a status of the same processes.
+    """
+    from ops.core.errors import UnreachableError
+    from ops.fleet.report import Kind
+    from ops.fleet.rollout import carry_out
+    from ops.fleet.tasks.showing import Silent
+
+    silent = {one.host for one in report.outcomes if one.kind in (Kind.UNREACHABLE, Kind.FAILED)}
+    if report.interrupted or isinstance(report.ended, UnreachableError):
+        return None
+    if silent >= {action.target.name for action in plan.actions}:
+        return None
+    return carry_out(plan.without(frozenset(silent)), transport, Silent())
