@@ -10,7 +10,7 @@ import msgspec
 
 from ops.core.errors import SettingsError
 from ops.core.section_hints import choices, meant, nearest
-from ops.core.section_words import in_words
+from ops.core.section_words import in_words, one_of
 from ops.core.settings import Settings
 
 ROOT = "karafka"
@@ -40,13 +40,13 @@ def explained(error: msgspec.ValidationError, merged: Any, path: str, own: Mappi
         text = "unknown key" if match[1] == "contains unknown" else "missing"
         hint = (meant(keys) if match[1] == "contains unknown" else "") or FILE_HINT
     elif words := choices(keys):
-        text = f"expected {', '.join(words[:-1])} or {words[-1]}, got {value!r}"
+        text = f"expected {one_of(words)}, got {value!r}"
         near = nearest(value, words) if isinstance(value, str) else ""
         hint = f"did you mean {near}?" if near else FILE_HINT
     else:
         if isinstance(value, (bool, int, float)) and re.match("Expected `[a-z| ]*str", text):
             hint = "put it in quotes"
-        text = in_words(text, keys=keys)
+        text = in_words(text)
         if value is not None:  # it has said so
             text += f": {value!r}" if ", got " in text else f", got {value!r}"
     root = path if keys[0] in (*own, "hosts") else ROOT

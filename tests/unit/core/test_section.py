@@ -247,6 +247,12 @@ def test_a_variable_that_does_not_fit_is_named(variable: str, value: str) -> Non
     assert caught.value.where == variable
 
 
+def test_a_variable_that_is_one_of_a_few_texts_is_answered_with_them() -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"FABRIC_KARAFKA_ROLLOUT_STRATEGY": "quick"})
+    assert caught.value.what == "expected rolling or all, got 'quick'"
+
+
 def test_a_value_from_the_environment_wins_over_a_stages_own() -> None:
     # Given a stage with its own pool, and one without
     raw = section(stages={"production": {"hosts": HOSTS, "pool": 2}, "staging": {"hosts": HOSTS}})
