@@ -67,6 +67,7 @@ class Release:
     made_at, published_at : seconds since 1970; 0 for unknown, or never.
     previous : what `current` led to when it was published: what a rollback from it goes to.
     reason : why it is bad.
+    built : False where its build failed: nothing ever leads to it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Release:
     published_at: float = 0.0
     previous: str = ""
     reason: str = ""
+    built: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what could not be handed on; see `_check`."""

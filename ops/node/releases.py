@@ -78,9 +78,10 @@ class Releases:
         """Give what is noted of a release."""
         broken = Release(name, ReleaseState.BAD, reason="its record is damaged")
         try:
-            return durable.read(self._records / f"{name}.json", Release, Release(name), broken)
+            found = durable.read(self._records / f"{name}.json", Release, Release(name), broken)
         except OpsError as error:  # another user's: one record must not keep all others from being read
             return replace(broken, reason=f"its record {error.what}")
+        return found if found.name == name else broken
 
     def note(self, release: Release) -> None:
         """Write down how a release is."""
@@ -121,7 +122,7 @@ class Releases:
         """
         there = {one.name: one for one in self.all()}
         release = there.get(name)
-        if release is None or release.state in (ReleaseState.UPDATING, ReleaseState.REMOVING):
+        if release is None or release.state in (ReleaseState.UPDATING, ReleaseState.REMOVING) or not release.built:
             raise OpsError(f"release {name} is not there, or not whole", where=str(self.folder))
         before = self.current()
         if before != name:
@@ -165,12 +166,13 @@ class Releases:
 
     def mark(self, name: str, reason: str) -> None:
         """Note that a release is bad."""
-        if self.get(name).state is not ReleaseState.UPDATING:  # that one is nobody's to go back to anyway
-            self.spoil(name, reason)
+        release = self.get(name)
+        if release.state is not ReleaseState.UPDATING:  # that one is nobody's to go back to anyway
+            self.note(replace(release, state=ReleaseState.BAD, reason=reason))
 
     def spoil(self, name: str, reason: str) -> None:
-        """Note that a release that was to become whole is bad."""
-        self.note(replace(self.get(name), state=ReleaseState.BAD, reason=reason))
+        """Note that the build of a release has failed: it is kept for a look at it, and nothing leads to it."""
+        self.note(replace(self.get(name), state=ReleaseState.BAD, reason=reason, built=False))
 
     def remove(self, name: str) -> str:
         """Remove a release; broken off, the next deploy goes on with it.

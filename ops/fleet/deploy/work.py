@@ -262,7 +262,7 @@ def going_back(there: Mapping[str, DeployAnswer], wanted: str) -> str:
     if not target:
         raise OpsError(f"there is nothing to roll back to from {base or 'no release'}", hint=hint)
     for name, one in there.items():
-        if not any(each.name == target and each.state in _CHOSEN for each in one.releases):
+        if not any(each.name == target and each.state in _CHOSEN and each.built for each in one.releases):
             raise OpsError(f"release {target} is not there, or not whole", where=name, hint=hint)
     if all(one.current == target for one in there.values()):
         raise OpsError(f"release {target} is current already", hint=hint)

@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 
 from ops.core.deadline import Deadline
+from ops.core.errors import OpsError
 from ops.core.lease import Fence
 from ops.core.protocol import Request, Response, Verb, decode_line
 from ops.core.release import Artifact, DeployAction, DeployCall, Release, ReleaseState
 from ops.core.retention import previous_of
+from ops.fleet.deploy.work import going_back
 from ops.node.releases import Releases
 from tests.labs.parts import NAMESPACES, needs
 
@@ -269,6 +271,29 @@ def test_nothing_goes_back_to_a_release_whose_folder_is_gone(place: Place) -> No
     place.update("20260101000004", b"x")
     assert "20260101000002" not in {one.name for one in place.releases.all()}
     assert previous_of(place.releases.all(), "20260101000003") == "20260101000001"
+
+
+def test_nothing_leads_to_a_release_whose_build_failed_nor_by_a_record_of_another_name(place: Place) -> None:
+    # Given a release that works, one whose build failed, which the deploy marks, and one with another one's record
+    for name in ("20260101000001", "20260101000003"):
+        place.update(name, b"x")
+        place.ask(DeployAction.PUBLISH, name)
+    place.update("20260101000002", b"x", build=("false",))
+    assert "the build failed" in place.ask(DeployAction.BUILD, "20260101000002", build=("false",)).error
+    place.ask(DeployAction.MARK, "20260101000002", reason="updated: the build failed")
+    records = place.root / "shared/releases"
+    (records / "20260101000003.json").write_text((records / "20260101000001.json").read_text())
+    # Then it cannot be published, by name neither
+    refused = place.ask(DeployAction.PUBLISH, "20260101000002", leaving="20260101000003").error
+    assert "not there, or not whole" in refused
+    there = place.ask(DeployAction.LIST).deployed
+    assert there is not None
+    with pytest.raises(OpsError, match="20260101000002 is not there, or not whole"):
+        going_back({"h1": there}, "20260101000002")
+    # And each is told once, by its own name
+    states = [(one.name, str(one.state)) for one in there.releases]
+    assert states == [("20260101000001", "whole"), ("20260101000002", "bad"), ("20260101000003", "bad")]
+    assert place.releases.current() == "20260101000003"
 
 
 @needs(NAMESPACES)
