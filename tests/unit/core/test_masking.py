@@ -242,7 +242,7 @@ def test_no_hostile_line_takes_long() -> None:
     secrets.learn({"A_PASS": "\\%\\%'$&éüöäß\\\\\\!\\ @@@ \n\n\n\x01\x02"})
     runs = ("\\", "%", "%25", "&amp;", "\ufffd", "!", "$", "'", "é", r"\u00e9", r"\xc3", "\n", "+", " ")
     for part in ("a://a:a", "://", "a" * 50, "@", "password=", "x:y@", "--key ", *runs):
-        text = part * (50_000 // len(part))
+        text = part * (20_000 // len(part))
         # Then they are read and hidden in no time
         secrets.hide(text)
         Secrets().learn({"text": text})
