@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +40,8 @@ def program(name: str, parts: Iterable[bytes], root: Path) -> Iterator[Program]:
     OpsError : nothing can be run on this host.
     OSError : it cannot be written.
     """
+    import tempfile  # a deploy without hooks on its hosts has no need of it
+
     folder = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
     try:
         path = Path(folder, name)
