@@ -120,6 +120,8 @@ def _manager(subject: Subject) -> Iterator[Row]:
 
 
 def _drift(subject: Subject) -> Iterator[Row]:
+    facts = subject.facts
+    rootless = facts.user != "root" and not facts.interpreter and not subject.kept.sudo
     for change in subject.changes:
         kind = "rotation" if "/logrotate" in change.path else "drift"
         text = change.summary
@@ -127,7 +129,11 @@ def _drift(subject: Subject) -> Iterator[Row]:
             text = f"missing: {change.path}"
         elif change.after is None:
             text = f"not in the settings any more: {change.path}"
-        yield kind, text, f"fab karafka.install --hosts {subject.host}"
+        mend = f"fab karafka.install --hosts {subject.host}"
+        if kind == "rotation" and rootless and change.path.startswith("/etc/"):
+            text += f" (user {facts.user} may not write there)"
+            mend = f"as root, or `logrotate_d` elsewhere: inv templates.render logrotate --host {subject.host}"
+        yield kind, text, mend
 
 
 def _boot(subject: Subject) -> Iterator[Row]:

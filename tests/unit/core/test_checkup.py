@@ -132,3 +132,14 @@ def test_plain_processes_need_rotated_logs_and_no_boot() -> None:
     # Then both are found, and nothing else
     assert set(found) == {"log", "rotation"}
     assert found["log"][0] == "the log of karafka-0 has 3072 MiB: is logrotate run at all?"
+    # And a user who may not write the rule is told what root has to do; where root, sudo or that user may, to install
+    assert "(user deploy may not write there)" in found["rotation"][0]
+    assert found["rotation"][1].endswith("inv templates.render logrotate --host web1")
+    own = replace(rule, path="/home/deploy/logrotate.d/karafka-shop")
+    for kept, change, facts in (
+        (plain, rule, {"user": "root"}),
+        (plain, rule, {"interpreter": "/var/lib/karafka-ops/shop/venv/bin/python"}),
+        (replace(plain, sudo=True), rule, {}),
+        (plain, own, {}),
+    ):
+        assert examined(kept, (change,), **facts)["rotation"][1] == "fab karafka.install --hosts web1"
