@@ -255,7 +255,7 @@ def test_a_broken_release_stops_the_restart_and_shows_its_log(running: Project) 
     planned = running.fab("karafka.restart", "--outdated", "--dry-run").stdout
     done = running.fab("karafka.restart", "--outdated", "--json")
     # Then that is the one that ended, as the plan said; nobody else is touched
-    assert "outdated: host1 karafka-0: it is stopped\nleft alone: 3 processes run what current leads to\n" in planned
+    assert "outdated: host1 karafka-0: it is dead\nleft alone: 3 processes run what current leads to\n" in planned
     assert done.returncode == 0, done.stderr
     healed = running.pids()
     assert [name for name in ALL if healed[name] != before[name]] == ["host1 karafka-0"]

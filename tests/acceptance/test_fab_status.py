@@ -275,7 +275,7 @@ def test_a_cluster_that_cannot_be_asked_makes_lag_unknown_and_exit_4(stage: Stag
     assert seen.code == 4
     assert [one["state"] for one in seen.processes.values()] == ["running"]
     assert [one["places"] for one in seen.processes.values()] == [[]]
-    assert [seen.data["cluster_error"].count(f"host{number}: ") for number in (1, 2)] == [1, 1]
+    assert seen.data["cluster_error"].startswith("host1, host2: ")
 
 
 def test_lag_is_asked_through_a_host_of_the_fleet(stage: Stage) -> None:
