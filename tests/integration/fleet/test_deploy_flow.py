@@ -295,6 +295,15 @@ def test_a_fleet_that_was_switched_in_part_is_switched_back(project: Project, tm
     assert project.releases.current() == Releases(other).current() > before
 
 
+def test_a_first_deploy_that_fails_names_no_way_back(project: Project) -> None:
+    # Given hosts without any release
+    # When the first one fails after current was switched
+    heard = project.run(failing("published"))
+    # Then it is said how to go on, and nothing of a release before
+    assert "to go on: " in heard.result.message
+    assert "deploy.rollback" not in heard.result.message
+
+
 def test_only_a_rollout_that_fails_is_rolled_back(project: Project) -> None:
     # Given two releases, settings that roll back by themselves, and a restart that goes well
     project.run()
