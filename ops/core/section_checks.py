@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 import msgspec
 
@@ -79,6 +80,10 @@ def troubles(settings: Settings) -> Iterator[tuple[str, str]]:
         seen.add(host.host)
         if host.deploy_to is not None and not _is_absolute(host.deploy_to):
             yield f"hosts[{index}].deploy_to", _no_absolute(host.deploy_to)
+        for role in host.roles or ():
+            near = () if role in settings.role_names else get_close_matches(role, settings.role_names, 1, 0.8)
+            if near:  # others are labels, as Capistrano's hosts have them
+                yield f"hosts[{index}].roles", f"no process has the role {role!r}; did you mean {near[0]!r}?"
     for role in settings.role_names:
         if not ROLE.fullmatch(role) or not any(role in settings.roles_of(host) for host in settings.hosts):
             yield "role" if role not in settings.roles else f"roles.{role}", f"no host has the role {role!r}"

@@ -115,6 +115,10 @@ def test_the_stage_is_the_named_one_the_default_one_or_the_only_one() -> None:
         (section(env={"A": ["x"]}), ["karafka.env.A", "['x']"]),
         (section(role="nobody", stages=WITH_ROLES), ["karafka.role", "'nobody'"]),
         (section(roles={"big": {"processes": 2}}), ["karafka.roles.big", "no host"]),
+        (
+            section(stages={"production": {"hosts": [{"host": "web1"}, {"host": "web2", "roles": ["karafk"]}]}}),
+            ["karafka.stages.production.hosts[1].roles", "'karafk'", "did you mean 'karafka'?"],
+        ),
         (section(roles={"karafka": {"threads": 2}}), ["karafka.roles.karafka.threads", "unknown key"]),
         (section(roles={"a b": {}}), ["karafka.roles", "letters, digits", "a b"]),
         (section(processes=2, consumer_groups=["a"]), ["karafka.consumer_groups", "1 entries for 2 processes"]),
