@@ -168,5 +168,5 @@ def test_what_cannot_be_meant_is_refused_before_a_broker_is_asked(tmp_path: Path
         (desk.folder / "fabric.yaml").read_text().replace("topics:", "brokers: [kafka1.example.com:9092]\n    topics:")
     )
     (desk.folder / "fabric.yaml").write_text(text)
-    refused = desk.inv("topics.apply", "--app", "", code=2, KARAFKA_BROKERS="")
+    refused = desk.inv("topics.apply", code=2, KARAFKA_BROKERS="")
     assert "this machine is none that fab karafka.setup has set up" in refused.stderr
