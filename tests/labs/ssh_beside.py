@@ -56,6 +56,7 @@ class Beside:
 
     def server(self, key: str, certificate: Path | None = None, *lines: str) -> str:
         """Give a command that serves one connection, as a ProxyCommand."""
+        self.key(key)
         file = self.folder / f"sshd-{len(list(self.folder.glob('sshd-*')))}"
         more = [f"HostCertificate {certificate}"] if certificate is not None else []
         text = [
