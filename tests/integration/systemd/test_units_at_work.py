@@ -111,7 +111,7 @@ def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: Ma
     assert relays.status(1).pid == other
     # And systemd does not go on trying
     assert relays.application.show("ActiveState") == "inactive"
-    assert relays.status().state is State.STOPPED
+    assert relays.status().state is State.DEAD
 
 
 def test_a_reload_finishes_what_is_in_work_and_starts_what_is_current(relays_of: MakeUnitRelays) -> None:
