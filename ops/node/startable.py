@@ -17,10 +17,11 @@ from ops.core.regular import content_of
 from ops.node import environment, executable
 
 _MANAGERS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # systemd.exec(5)
-_WRAPPERS = {"env": "u", "nice": "n", "nohup": "", "setsid": "", "stdbuf": "ioe", "timeout": "ks"}
-"""Programs that become the one that follows their options -> the options that take the next word."""
+_WRAPPERS = {"env": "ua", "nice": "n", "nohup": "", "setsid": "", "stdbuf": "ioe", "timeout": "ks"}
+"""Programs that become the one that follows their options -> the options that take a value."""
+_OF_NO_VALUE = ("--ignore-environment", "--foreground")
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*")
-_PYTHONS_VALUES = "WX"
+_VALUE_FOLLOWS = re.compile("-[^WX]*[WX]")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
 _SCRIPTS = (*_SHELLS, "ruby", "perl")
 _MODULE_SECONDS = 10.0
@@ -43,7 +44,12 @@ def trouble(spec: ProcessSpec, kind: str = PIDFILE) -> str:
         variables = _variables(spec, kind)
     except OpsError as error:
         return str(error).replace("\n ", ";")
-    return _of_words(spec.command, directory, variables) if spec.command else "there is no command"
+    if not spec.command:
+        return "there is no command"
+    try:
+        return _of_words(spec.command, directory, variables, own=kind == PIDFILE)
+    except (OSError, ValueError):  # closed to this user, or no name that a file can have
+        return ""
 
 
 def _variables(spec: ProcessSpec, kind: str) -> Mapping[str, str]:
@@ -74,20 +80,28 @@ def _is_judged_alike(env_file: Path) -> bool:
     return facts.st_uid == os.geteuid() or bool(facts.st_uid == 0 and stat.S_IMODE(facts.st_mode) & 0o037)
 
 
-def _of_words(command: Sequence[str], directory: str, variables: Mapping[str, str]) -> str:
-    """Say why a command could not be started in a folder."""
+def _of_words(
+    command: Sequence[str], directory: str, variables: Mapping[str, str], *, own: bool, by_shell: bool = False
+) -> str:
+    """Say why a command could not be started in a folder.
+
+    Parameters
+    ----------
+    own : whether by this user and with these variables; a manager may have another user, and a PATH of its own.
+    by_shell : see `executable.trouble`.
+    """
     path = variables["PATH"]
     found = executable.find(command[0], directory, path)
     if found is None:
-        return f"the command {command[0]} is not in any folder of PATH ({path})"
-    reason = executable.trouble(found, directory, path)
+        return f"the command {command[0]} is not in any folder of PATH ({path})" if own else ""
+    reason = executable.trouble(found, directory, path, own=own, by_shell=by_shell)
     if reason:
         return f"the command {command[0]} cannot be run in {directory}: {reason}"
     name = Path(command[0]).name
     if name in _WRAPPERS:
         inner = _wrapped(name, command[1:])
-        return _of_words(inner, directory, variables) if inner else ""
-    return _of_interpreter(name, found, command, directory, variables)
+        return _of_words(inner, directory, variables, own=own, by_shell=True) if inner else ""
+    return _of_interpreter(name, found, command, directory, variables, own=own)
 
 
 def _wrapped(name: str, words: Sequence[str]) -> Sequence[str]:
@@ -97,11 +111,14 @@ def _wrapped(name: str, words: Sequence[str]) -> Sequence[str]:
         word = rest.pop(0)
         if word == "--":
             break
-        if word.startswith("--") and "=" not in word and word not in ("--ignore-environment", "--foreground"):
+        if word.startswith("--"):
+            if word in _OF_NO_VALUE or ("=" in word and (name != "env" or word.startswith("--unset="))):
+                continue
             return ()
-        if name == "env" and word[1:2] in ("S", "C", "P"):
+        if name == "env" and set(word) & {"S", "C", "P"}:
             return ()
-        if len(word) == 2 and word[1] in _WRAPPERS[name]:
+        value = next((at for at, letter in enumerate(word) if letter in _WRAPPERS[name]), 0)
+        if value and value == len(word) - 1:
             rest = rest[1:]
     if name == "timeout":
         rest = rest[1:]
@@ -112,7 +129,7 @@ def _wrapped(name: str, words: Sequence[str]) -> Sequence[str]:
 
 
 def _of_interpreter(
-    name: str, found: Path, command: Sequence[str], directory: str, variables: Mapping[str, str]
+    name: str, found: Path, command: Sequence[str], directory: str, variables: Mapping[str, str], *, own: bool
 ) -> str:
     """Say what an interpreter would look for in vain: the script, or Python's module, that its first words name."""
     words = list(command[1:])
@@ -122,22 +139,24 @@ def _of_interpreter(
     options = []
     while python and words and re.fullmatch(r"-[ABD-Za-bd-gi-ln-z]+", words[0]):
         options.append(words.pop(0))
-        if options[-1][-1] in _PYTHONS_VALUES and len(options[-1]) == 2:
+        if _VALUE_FOLLOWS.fullmatch(options[-1]):
             options += words[:1]
             words = words[1:]
     if python and len(words) > 1 and words[0] == "-m":
-        return _of_module(str(found), options, words[1], directory, variables)
-    if not words or words[0].startswith("-"):
+        return _of_module(str(found), options, words[1], directory, variables, own=own)
+    if not words or words[0].startswith(("-", "+")):
         return ""
-    in_path = (
-        name in _SHELLS and "/" not in words[0] and executable.find(words[0], directory, variables["PATH"]) is not None
-    )
-    if in_path or Path(directory, words[0]).exists():
+    places = [directory]
+    if name in _SHELLS and "/" not in words[0]:  # which look for it in PATH, too, whatever its mode
+        places += variables["PATH"].split(os.pathsep)
+    if any(Path(directory, place, words[0]).exists() for place in places):
         return ""
     return f"the command {command[0]} cannot be run in {directory}: there is no {words[0]}"
 
 
-def _of_module(python: str, options: Sequence[str], module: str, directory: str, variables: Mapping[str, str]) -> str:
+def _of_module(
+    python: str, options: Sequence[str], module: str, directory: str, variables: Mapping[str, str], *, own: bool
+) -> str:
     """Say that Python has no such module; nothing is imported for that.
 
     The first part of its name alone is asked for: for what follows, Python would run the package.
@@ -152,9 +171,12 @@ def _of_module(python: str, options: Sequence[str], module: str, directory: str,
             return "" if is_there or _has_a_path_of_its_own(here) else f"{where}: there is no module {module}"
         if here.with_suffix(".py").exists():
             return ""
-    for site in Path(directory, python).parent.parent.glob("lib/python3*/*-packages"):
+    home = Path(directory, python).parent.parent
+    for site in home.glob("lib/python3*/*-packages"):
         if (site / first).is_dir() or (site / f"{first}.py").exists():
             return ""
+    if not own and not (home / "pyvenv.cfg").exists():  # its user may have modules in the home folder
+        return ""
     from ops.node.streaming import run
 
     try:

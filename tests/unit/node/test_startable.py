@@ -34,11 +34,14 @@ def spec(tmp_path: Path) -> ProcessSpec:
         ("empty", "", 0o755), ("text", "echo hi\n", 0o755), ("marked", "\ufeff#!/bin/sh\n", 0o755),
         ("windows", "#!/bin/sh\r\n", 0o755), ("twice", "#!./stale\n", 0o755), ("round", "#!./round\n", 0o755),
         ("split-lost", "#!/usr/bin/env -S pyhton -u\n", 0o755), ("shop.py", "", 0o644),
+        ("by-env", "#!/usr/bin/env ./text\n", 0o755),
     ):  # fmt: skip
         (release / name).write_text(text)
         (release / name).chmod(mode)
     (release / "foreign").write_bytes(b"\x7fELF" + bytes(14) + b"\xff\x7f" + bytes(9))
     (release / "foreign").chmod(0o755)
+    (release / "names").mkdir()
+    (release / "names" / "work.py").touch()
     (release / "stock").mkdir()
     (release / "stock" / "__init__.py").touch()
     (release / "stock" / "work.py").touch()
@@ -94,6 +97,7 @@ def no_other_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(executable, "_OTHER_FORMATS", tmp_path / "none")
 
 
+@pytest.mark.usefixtures("no_other_formats")
 @pytest.mark.parametrize(
     "command",
     [
@@ -102,6 +106,10 @@ def no_other_formats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("sh", "-e", "nothing"), ("sh", "ls"), ("sh", "consumer.py"), ("env", "-i", "A=b", "sh"),
         ("env", "PATH=/x", "pyhton"), ("nice", "-n", "5", "./run"), ("timeout", "-k", "1", "5", "./run"),
         ("env", "-S", "pyhton"), ("setsid", "--wait", "pyhton"), ("nohup", "./run"),
+        (PYTHON, "-uW", "error", "consumer.py"), (PYTHON, "-BX", "dev", "-m", "shop"), ("bash", "+x", "nothing"),
+        ("env", "-iS", "pyhton -u"), ("env", "-vC", "/", "./nothing"), ("env", "--chdir=/", "./nothing"),
+        ("env", "-iu", "HOME", "./run"), ("timeout", "-vk", "1", "5", "./run"), ("env", "A=b", "./text"),
+        ("nohup", "nice", "./empty"), ("./by-env",), (PYTHON, "-m", "names.work"), (PYTHON, "names"),
     ],
 )  # fmt: skip
 def test_what_may_be_there_is_no_trouble(spec: ProcessSpec, command: tuple[str, ...]) -> None:
@@ -149,6 +157,52 @@ def test_path_is_that_of_the_process(spec: ProcessSpec) -> None:
     bare = replace(spec, command=("python", "consumer.py"), env={"PATH": ".venv/bin"})
     assert trouble(bare) == ""
     assert "PATH" in trouble(replace(bare, command=("run",)))
+
+
+def test_a_shell_takes_a_script_of_path_that_nobody_may_execute(spec: ProcessSpec, tmp_path: Path) -> None:
+    # Given a script of mode 0644 in a folder of PATH
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "begin").touch()
+    assert trouble(replace(spec, command=("bash", "begin"), env={"PATH": f"{tmp_path}/more:/usr/bin:/bin"})) == ""
+
+
+@pytest.mark.parametrize("kind", [SUPERVISOR, SYSTEMD])
+def test_what_a_manager_may_find_by_a_path_of_its_own_is_not_held_against_a_command(
+    spec: ProcessSpec, tmp_path: Path, kind: str
+) -> None:
+    # Given commands that are in no folder of the agent's PATH, but may be in one of the manager's
+    (tmp_path / "releases" / "1" / "by-node").write_text("#!/usr/bin/env nodee\n")
+    (tmp_path / "releases" / "1" / "by-node").chmod(0o755)
+    for command in (("uvv", "run", "shop"), ("nohup", "uvv", "run"), ("./by-node",)):
+        assert "is not in any folder of PATH" in trouble(replace(spec, command=command))
+        assert trouble(replace(spec, command=command), kind) == ""
+    # And what is named by a path is held against it all the same
+    assert "there is no such file" in trouble(replace(spec, command=("./uvv",)), kind)
+
+
+def test_what_is_closed_to_this_user_is_no_trouble_and_no_error(spec: ProcessSpec, tmp_path: Path) -> None:
+    # Given a user who may not enter a folder of PATH, as root's is for those whom `su` left root's PATH
+    require(ROOT)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    spec = replace(spec, directory="/", env={"PATH": f"{closed}:/usr/bin:/bin"})
+    os.seteuid(64077)
+    try:
+        found = [
+            trouble(replace(spec, command=command), kind)
+            for command in (
+                ("ls",),
+                (f"{closed}/run",),
+                ("sh", f"{closed}/run"),
+                ("env", f"{closed}/run"),
+                ("x" * 300,),
+            )
+            for kind in (PIDFILE, SYSTEMD)
+        ]
+    finally:
+        os.seteuid(0)
+    # Then all of it may be there for whoever needs it, but a name that nothing can have
+    assert set(found[:8]) == {""}
 
 
 def test_what_else_a_start_needs_is_looked_at_too(spec: ProcessSpec, tmp_path: Path) -> None:
