@@ -22,7 +22,9 @@ def size(path: Path) -> int:
 
 
 def tail(path: Path, lines: int, *, since: int = 0, until: int | None = None) -> tuple[str, ...]:
-    """Give the last `lines` lines, read from the file's end; empty for a missing file.
+    """Give the last `lines` lines, read from the file's end; empty for a file that is missing or cannot be read.
+
+    It goes with what came of a start or a stop, which has to be told all the same: the log may lead to /dev/null.
 
     Parameters
     ----------
@@ -30,16 +32,12 @@ def tail(path: Path, lines: int, *, since: int = 0, until: int | None = None) ->
     until : leave out what lies behind this byte.
 
     A line of more than 2000 characters is cut, bytes that are no UTF-8 are replaced.
-
-    Raises
-    ------
-    OSError : it cannot be read.
     """
     if lines <= 0:
         return ()
     try:
         file = os.fdopen(opened(path), "rb")
-    except FileNotFoundError:
+    except OSError:
         return ()
     with file:
         end = file.seek(0, 2) if until is None else min(until, file.seek(0, 2))

@@ -40,7 +40,7 @@ def seen(
         state, message = _present(report, report.pid, spec, program)
     elif program.state in LOOPING and not _given_up_by_hand(spec, program):
         state, message = State.CRASH_LOOPING, "; ".join(filter(None, (trouble(program), _how(spec))))
-        report = replace(report, log=report.log or _tail(spec, lines))
+        report = replace(report, log=report.log or logtail.tail(Path(spec.files.log), lines))
     elif program.state in ("STARTING", "RUNNING"):
         state = State.STARTING
     elif program.state == "STOPPING":
@@ -96,10 +96,3 @@ def _note(spec: ProcessSpec) -> Wrapped | None:
         return Wrapped.read(Path(spec.files.wrapped))
     except OSError:
         return None
-
-
-def _tail(spec: ProcessSpec, lines: int) -> tuple[str, ...]:
-    try:
-        return logtail.tail(Path(spec.files.log), lines)
-    except OSError:
-        return ()

@@ -15,7 +15,7 @@ from ops.shell.door import command
 
 if TYPE_CHECKING:
     from ops.core.section_topics import Topic
-    from ops.core.topic_plan import NewTopics, TopicChange, WantedTopic
+    from ops.core.topic_plan import Action, NewTopics, TopicChange, WantedTopic
     from ops.kafka.connection import Cluster
 
 _HELP = {"app": "module:attribute of an app; default: KARAFKA_APP, the setting `app`", "json": "print JSON"}
@@ -55,7 +55,7 @@ def apply(
         troubles |= topic_changes.create(cluster, creations)
         troubles |= topic_changes.add_partitions(cluster, [one for one in chosen if one not in creations])
         done = [one for one in chosen if one.topic not in troubles]
-        left = _settled(cluster, wanted, new, {one.topic for one in done}) if done else changes
+        left = _settled(cluster, wanted, new, {(one.topic, one.action) for one in done}) if done else changes
     left = tuple(one for one in left if one.topic not in troubles)
     if json:
         print_json(_data(left, troubles, len(wanted)) | {"done": [_record(one) for one in done]})
@@ -159,18 +159,17 @@ def _look(
 
 
 def _settled(
-    cluster: Cluster, wanted: tuple[WantedTopic, ...], new: NewTopics, done: set[str]
+    cluster: Cluster, wanted: tuple[WantedTopic, ...], new: NewTopics, done: set[tuple[str, Action]]
 ) -> tuple[TopicChange, ...]:
     """Look again until the cluster has what was done; of a topic that somebody else has made, differences stay."""
     from ops.core.deadline import Deadline
-    from ops.core.topic_plan import Action
 
     left: tuple[TopicChange, ...] = ()
 
     def settled() -> bool:
         nonlocal left
         left = _look(cluster, wanted, new)[0]
-        return not any(one.topic in done and one.action is Action.CREATE for one in left)
+        return not any((one.topic, one.action) in done for one in left)
 
     Deadline(_SEEN_SECONDS).poll(settled, every=0.25)
     return left

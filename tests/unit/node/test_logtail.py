@@ -61,3 +61,10 @@ def test_no_lines_and_no_file_give_nothing(tmp_path: Path) -> None:
     # And one that nobody wants to see
     (tmp_path / "log").write_text("a\n")
     assert logtail.tail(tmp_path / "log", 0) == ()
+
+
+def test_a_log_that_is_no_file_gives_nothing_and_hides_nothing_else(tmp_path: Path) -> None:
+    # Given logs that lead to /dev/null, to a folder, and round in a circle
+    for name, place in (("null", "/dev/null"), ("folder", str(tmp_path)), ("round", "round")):
+        (tmp_path / name).symlink_to(place)
+        assert logtail.tail(tmp_path / name, 5) == ()
