@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.core.amounts import in_seconds
-from ops.core.errors import ExitCode, OpsError, UsageError
+from ops.core.errors import ExitCode, UsageError
 from ops.core.protocol import ProcessSpec, Verb
 from ops.core.remote_command import ExecCall
 from ops.core.settings import Settings
@@ -16,7 +16,6 @@ from ops.fleet.inventory import Place
 from ops.fleet.plan import ANSWER_SECONDS, HostAction, Plan, make_plan
 from ops.fleet.report import INTERRUPTED, Kind, Outcome, Report
 
-DEFAULT_SECONDS = 60.0
 LONGEST_SECONDS = 86_400.0
 _ENDING_SECONDS = 15.0  # TERM, KILL, and a look at what is left
 _OF_ONE_PROCESS = ("KARAFKA_PROCESS", "KARAFKA_GROUPS")
@@ -128,15 +127,3 @@ def exit_code_of(report: Report, results: Sequence[HostResult]) -> int:
     if any(one.code is None for one in results):
         return ExitCode.FAILED
     return ExitCode.DONE if all(one.ok for one in results) else ExitCode.COMMAND_FAILED
-
-
-def require_all(results: Sequence[HostResult]) -> None:
-    """Make sure that a command exited with 0 everywhere.
-
-    Raises
-    ------
-    OpsError : it did not; each host where it did not is named.
-    """
-    bad = [one for one in results if not one.ok]
-    if bad:
-        raise OpsError("; ".join(f"{one.host}: {one.message.splitlines()[0]}" for one in bad))

@@ -91,15 +91,6 @@ def _names(group: str, pattern: str) -> Iterator[str]:
     yield from (group + one for one in (*(suffix.groups() if suffix else ()), ".conf", ".ini"))
 
 
-def socket_of(kept: Keeping) -> str:
-    """Give the socket that supervisord's conf file names; empty where that cannot be told."""
-    try:
-        parser, path = _own(kept, "")
-        return _expanded(parser.get("unix_http_server", "file", fallback=""), path)
-    except SupervisorConfError:
-        return ""
-
-
 def _own(kept: Keeping, hint: str) -> tuple[configparser.RawConfigParser, Path]:
     """Read supervisord's conf file: the one that is named, else of the usual ones that which has the socket."""
     if kept.conf:

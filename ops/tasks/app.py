@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ops.consumer.flow import Step
 
 _APP = "module:attribute of an app; default: KARAFKA_APP, the setting `app`"
-_DAEMON_SECONDS = 30.0
 _WORKER_PIDFILE = "tmp/pids/worker.pid"
 
 

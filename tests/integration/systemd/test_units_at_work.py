@@ -109,7 +109,7 @@ def test_a_broken_release_stops_the_rollout_and_shows_what_it_said(relays_of: Ma
     assert "exited with 1" in report["message"]
     assert any("this release is broken" in line for line in report["log"]), report
     assert relays.status(1).pid == other
-    # And systemd does not go on trying
+    # And systemd does not go on trying: nobody has asked for the end, so it counts as dead
     assert relays.application.show("ActiveState") == "inactive"
     assert relays.status().state is State.DEAD
 
