@@ -14,7 +14,7 @@ from ops.core.cluster import STABLE, WITHOUT_MEMBERS, Group, Member, Partition, 
 from ops.core.membership import Muster, absent, duplicates, muster, own_topics, strangers, unowned
 from ops.core.standing import Process
 from ops.core.states import ALIVE, State
-from ops.core.verdict import Cause, Judgement, Reason, Verdict, judged
+from ops.core.verdict import AFTER_A_RESTART, FINAL, Cause, Judgement, Reason, Verdict, judged
 
 _RATE_SECONDS = 0.2  # a shorter look tells no rate
 _LOOK_SECONDS = 0.5  # one look at idle partitions proves nothing: who gets messages has to commit between two
@@ -105,7 +105,10 @@ class Gate:
         for group in groups:
             mine = [one for one in everybody if group.name in one.groups]
             reasons += self._group(group, mine, elapsed)
-        found = judged(reasons, frozenset(self._terms.accepted), elapsed, waiting=True)
+        accepted = frozenset(self._terms.accepted)
+        if any(one.cause in FINAL - accepted for one in reasons):
+            reasons = [one for one in reasons if one.cause not in AFTER_A_RESTART]  # nobody waits for it any more
+        found = judged(reasons, accepted, elapsed, waiting=True)
         early = found.verdict is Verdict.PASSED and elapsed < _LOOK_SECONDS
         return replace(found, verdict=Verdict.WAITING) if early else found
 

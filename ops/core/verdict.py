@@ -41,6 +41,12 @@ class Cause(StrEnum):
 
 
 FINAL = frozenset({Cause.DOWN})  # waiting does not help
+AFTER_A_RESTART = frozenset(
+    {
+        *(Cause.REBALANCING, Cause.NO_MEMBERS, Cause.MISSING, Cause.UNOWNED, Cause.ASSIGNMENT, Cause.GENERATION),
+        *(Cause.UNCOMMITTED, Cause.WEDGED, Cause.LAG),
+    }
+)  # what is so for a while after every restart: it counts where it stays, not beside what ends the wait at once
 BY_RECORD = frozenset({Cause.ASSIGNMENT, Cause.GENERATION, Cause.DUPLICATE})  # a newer status record may help
 
 

@@ -129,6 +129,20 @@ def test_a_process_that_is_down_stops_the_rollout_at_once() -> None:
     assert error.value.exit_code is ExitCode.GATE_REFUSED
 
 
+def test_what_waiting_would_have_healed_is_not_said_beside_a_dead_process() -> None:
+    # Given a process that died, whose partition waits, while the other one has had no time to commit anything
+    terms = Terms((process("h1 karafka-0", "a"), process("h2 karafka-0", "b", state=State.DEAD)))
+    waiting = group(member("a", 0, 1), offsets={0: (5, 9), 1: (7, 30)})
+    # Then the gate names the death alone
+    assert [one.text for one in last(terms, waiting, waiting).reasons] == ["h2 karafka-0 is dead"]
+    # And what no wait heals is said beside it
+    stranger = group(member("a", 0), member(None, 1), offsets={0: (5, 9), 1: (7, 30)})
+    assert last(terms, stranger, stranger).causes == {Cause.DOWN, Cause.STRANGER}
+    # And where the death was accepted beforehand, all of it
+    found = last(replace(terms, accepted=(Cause.DOWN,)), waiting, waiting)
+    assert found.causes == {Cause.MISSING, Cause.WEDGED}
+
+
 def test_a_member_that_is_a_new_one_at_each_look_does_not_pass() -> None:
     # Given an instance id whose member changes all the time
     looks = [group(member("a", 0, id=f"join-{number}"), member("b", 1)) for number in range(3)]
