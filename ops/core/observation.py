@@ -138,10 +138,12 @@ class _Look:
                 text = f"runs, and group {group.name} ({group.state}) does not have it"
                 self._remark(Zombie.NOT_IN_GROUP, group.name, text)
             return
+        if report.frozen:
+            return  # which is said once, and is why it commits nothing
         apart = seconds_apart(process, group.name)
         past = self._past.get(group.name, {})
         compared = self._apart >= apart and bool(past)
-        trouble = "" if report.frozen else complaint(process, group.name)
+        trouble = complaint(process, group.name)
         if not trouble and compared:
             trouble = stuck(process, member, group, past)
         if trouble:

@@ -85,6 +85,19 @@ def test_while_a_group_divides_its_partitions_nobody_knows_what_waits_for_whom()
     assert (row.partitions, row.lag) == (0, 0)
 
 
+def test_a_frozen_process_is_blamed_once() -> None:
+    # Given a process that a signal froze, whose messages wait as they did a while ago
+    one = host("h1", 0)
+    frozen = replace(one, reports=(replace(one.reports[0], frozen=True, consumer=None),))
+    # Then that is said, and not what comes of it
+    found = observe([frozen, host("h2", 1)], [BOTH], earlier=[BOTH])
+    assert [one.text for one in found.remarks] == ["h1 karafka-0: makes no progress while it is frozen"]
+    # And one that is not frozen is told by what it does not commit
+    silent = replace(one, reports=(replace(one.reports[0], consumer=None),))
+    found = observe([silent, host("h2", 1)], [BOTH], earlier=[BOTH])
+    assert ["nothing is committed" in one.text for one in found.remarks] == [True]
+
+
 def test_a_member_that_no_process_explains_is_a_zombie() -> None:
     # Given an unmanaged consumer of our topic, one of a process that has ended, and another app's
     other = Member("o", "billing.h1.karafka.0", "c", "h", ("bills",), ())
