@@ -246,7 +246,8 @@ def _absent(found: Finding) -> tuple[State, str]:
         if record.intent is Intent.UP and record.process is not None and record.last_exit:
             return State.DEAD, record.last_exit  # its start failed: nobody has asked for that
         if record.intent is Intent.UP:
-            return State.STOPPED, record.last_exit or "it ended by itself, or its start was broken off"
+            failed = f"its last start failed: {record.last_exit}" if record.last_exit else ""
+            return State.STOPPED, failed or "it ended by itself, or its start was broken off"
         left = [f"process {one.pid}" for one in record.left if one.alive()]
         return State.STOPPED, f"what it had started is left: {', '.join(left)}" if left else ""
     if named is None:

@@ -189,6 +189,10 @@ def test_a_command_that_cannot_run_is_said_so_and_leaves_no_pidfile(host: NodeHo
     assert (report.ok, report.state) == (False, State.STOPPED)
     assert text in report.message
     assert not Path(spec.files.pidfile).exists()
+    # And a later look, when all may be there, tells of that start
+    seen = host.one(Verb.STATUS, spec).message
+    assert seen.startswith("its last start failed: ")
+    assert text in seen
 
 
 def test_a_broken_release_does_not_break_the_launch(host: NodeHost) -> None:
