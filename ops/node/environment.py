@@ -20,6 +20,7 @@ LOG_VARIABLE = "KARAFKA_LOG_FILE"
 INSTANCE_VARIABLE = "KARAFKA_INSTANCE_ID"
 BROKERS_VARIABLE = "KARAFKA_BROKERS"
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
+_SANDBOX = "KARAFKA_SANDBOX"  # set in sessions on a sandbox's hosts: its end finds by it what was started there
 _NOWHERE = "127.0.0.1:1"
 _OF_THE_SLOT = (
     INSTANCE_VARIABLE,
@@ -58,7 +59,7 @@ def compose(
     ------
     EnvFileError : the env file is unreadable, not of mode 0600, or malformed.
     """
-    environment = {name: inherited[name] for name in INHERITED if name in inherited}
+    environment = {name: inherited[name] for name in (*INHERITED, _SANDBOX) if name in inherited}
     environment |= {name: value for name, value in inherited.items() if name.startswith("LC_")}
     environment.setdefault("PATH", os.defpath)
     environment |= spec.env

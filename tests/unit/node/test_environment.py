@@ -183,12 +183,14 @@ def test_the_agents_own_word_is_last(tmp_path: Path) -> None:
     )
     # When the environment is composed
     inherited = {"LANG": "agent", "LC_ALL": "agent", "HOME": "/home/deploy", "SECRET": "agent", "A": "agent"}
+    inherited["KARAFKA_SANDBOX"] = "/hosts/h1"  # by which a sandbox finds what was started on its hosts
     composed = environment.compose(spec, notify_address="@own", inherited=inherited)
     # Then the stronger one won each time
     assert {name: composed[name] for name in "ABC"} == {"A": "set", "B": "file", "C": "file"}
     assert (composed["LANG"], composed["LC_ALL"], composed["HOME"]) == ("set", "agent", "/home/deploy")
     assert (composed["NOTIFY_SOCKET"], composed["KARAFKA_LOG_FILE"]) == ("@own", files.log)
     assert "SECRET" not in composed
+    assert composed["KARAFKA_SANDBOX"] == "/hosts/h1"
     assert composed["PATH"]
 
 
