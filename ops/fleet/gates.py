@@ -20,7 +20,7 @@ from ops.fleet.answering import answering
 from ops.fleet.evidence import Chronicle
 from ops.fleet.observer import Observer
 from ops.fleet.plan import Plan
-from ops.fleet.release_topics import ReleaseTopics, changing, leaving
+from ops.fleet.release_topics import ReleaseTopics, changing, leaving, missing_topics
 from ops.fleet.report import Outcome, Report
 from ops.fleet.roll_call import RollCall
 from ops.fleet.waiting import Waiting
@@ -205,6 +205,8 @@ class Gates:
         return judged(reasons, frozenset(self._terms.accepted), 0.0, waiting=False)
 
     def _ask_whether_fit(self, plan: Plan) -> Plan:
+        for name in missing_topics(self._settings, self._observer) if plan.batches else ():
+            self._say(f"topic {name} is not on the cluster, and kafka.topics names it: inv topics.apply makes it")
         topics = self._release_topics(plan)
         self._terms = topics.expected(self._terms)
         judgement = self._ask(Ask.PREFLIGHT, _PREFLIGHT_SECONDS)

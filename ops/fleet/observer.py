@@ -75,7 +75,8 @@ class Observer:
             try:
                 answer = self._ask(host, _as_its_processes(host, question), hear)
             except OpsError as error:
-                troubles.setdefault(str(error), [])
+                text = str(error).removeprefix(f"{host.target.name}: ")
+                troubles.setdefault(text, []).extend([host.target.name] if text != str(error) else [])
                 continue
             if answer.judgement is not None or not answer.error:
                 return answer, _told(troubles)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ops.core.asking import Ask, Question
 from ops.core.cluster import Group
 from ops.core.errors import OpsError
 from ops.core.gate import Terms
 from ops.core.protocol import Verb
+from ops.core.settings import Settings
 from ops.core.subscriptions import SubscriptionChange, subscription_changes
 from ops.fleet.conversation import ask
+from ops.fleet.observer import Observer
 from ops.fleet.plan import ANSWER_SECONDS, HostAction, Plan
 from ops.fleet.transport import Transport
 
@@ -55,6 +58,21 @@ class ReleaseTopics:
         living = {one.name: one for one in terms.processes}
         order = [living[name] for name in _names(plan) if name in living]
         return subscription_changes(self.topics, groups, order)
+
+
+def missing_topics(settings: Settings, observer: Observer) -> tuple[str, ...]:
+    """Return which topics of the settings are not on the cluster; none where it cannot be asked.
+
+    What a foreign command reads is known by its members alone, once they are started: unless the settings name it.
+    """
+    names = tuple(one.topic for one in settings.kafka.topics.named)
+    if not names:
+        return ()
+    try:
+        found = observer.ask(Question(Ask.TOPICS, names, brokers=",".join(settings.kafka.brokers))).topics
+    except OpsError:  # the preflight, which asks too, says so
+        return ()
+    return tuple(name for name in names if name in found and found[name] is None)
 
 
 def leaving(plan: Plan, changes: Sequence[SubscriptionChange]) -> Plan:

@@ -68,6 +68,7 @@ class Stage:
     said: list[str] = field(default_factory=list)
     rollout: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, list[str]] = field(default_factory=lambda: {"g": ["t"]})
+    topics: dict[str, int | None] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     fresh: dict[str, tuple[str, ...]] = field(default_factory=dict)
     on_restart: Callable[[str], None] = lambda _: None
@@ -106,9 +107,15 @@ class Stage:
         if host in self.mute:
             raise UnreachableError("down", where=host)
         self.asked.append((host, question))
+        if question.ask is Ask.TOPICS:
+            return ClusterAnswer(topics={name: self.topics[name] for name in question.names})
         if question.ask is Ask.REMOVE_MEMBERS:
             return ClusterAnswer(removed=dict.fromkeys(question.instances, True))
         return ClusterAnswer(groups=self.groups, judgement=self.judgements.pop(0) if self.judgements else PASSED)
+
+    def _kafka(self) -> dict[str, Any]:
+        named = [{"topic": name} for name in self.topics]
+        return {"groups": ["g"], "brokers": ["b:9092"], "topics": {"named": named}}
 
     def restart(
         self,
@@ -124,7 +131,7 @@ class Stage:
             "deploy_to": "/srv/a",
             "command": "run",
             "app": self.app,
-            **({} if self.app else {"kafka": {"groups": ["g"], "brokers": ["b:9092"]}, "readiness": "alive"}),
+            **({} if self.app else {"kafka": self._kafka(), "readiness": "alive"}),
             "rollout": {"settle_seconds": 0, "gate_timeout_seconds": 3, **self.rollout},
             "stages": {"test": {"hosts": [{"host": host} for host in HOSTS]}},
         }
@@ -181,11 +188,24 @@ def test_where_nobody_can_ask_nothing_is_touched() -> None:
     stage = Stage(mute=set(HOSTS))
     # When the fleet is restarted
     report, _ = stage.restart()
-    # Then it is refused as unknown, with what each of them said
+    # Then it is refused as unknown, with what all of them said, once
     assert report.exit_code == 11
     assert stage.restarted == []
     assert "unknown" in str(report.ended)
-    assert all(f"{host}: down" in str(report.ended) for host in HOSTS)
+    assert f"{', '.join(HOSTS)}: down" in str(report.ended)
+
+
+def test_a_topic_of_the_settings_that_is_missing_is_said_before_anything_is_touched() -> None:
+    # Given settings that name topics of a foreign consumer, one of which is not on the cluster
+    stage = Stage(app=None, topics={"invoices": None, "orders": 3})
+    # When it is restarted
+    report, _ = stage.restart()
+    # Then that is said first, and stops nothing
+    assert report.exit_code is ExitCode.DONE
+    assert stage.said[0] == (
+        "topic invoices is not on the cluster, and kafka.topics names it: inv topics.apply makes it"
+    )
+    assert not any("orders" in one for one in stage.said)
 
 
 def test_a_refused_preflight_is_overruled_by_force_and_its_causes_stop_nothing() -> None:

@@ -58,6 +58,20 @@ def test_what_several_hosts_say_alike_is_said_once() -> None:
     assert str(caught.value) == "h1, h2: KAFKA: no broker answered; check them"
 
 
+def test_what_keeps_several_hosts_from_an_answer_is_said_once() -> None:
+    # Given hosts whose agents end in the same way, and one that is down
+    broken = Answer([], Exit(1, "No module named ops.kafka"))
+    down = UnreachableError("down", where="h2", hint="look at it")
+    asks, _ = observer({"h1": broken, "h2": down, "h3": broken}, settings_of())
+    # Then each reason is told once, with the hosts that it is of
+    with pytest.raises(UnreachableError) as caught:
+        asks.ask(Question(Ask.GROUPS, ("orders",)))
+    assert str(caught.value) == (
+        "h1, h3: the cluster could not be asked here; on standard error: No module named ops.kafka; "
+        "h2: down; look at it"
+    )
+
+
 def test_the_first_host_that_can_ask_is_asked_the_next_one_on_failure() -> None:
     # Given a host that is down, one without the tool, one that reaches the brokers
     settings = settings_of(env={"KARAFKA_SECURITY_PROTOCOL": "SSL", "OTHER": "x"})
