@@ -96,7 +96,7 @@ def own_topics(group: Group, processes: Sequence[Process], topics: Collection[st
 def absent(group: Group, found: Muster) -> list[Reason]:
     """Say which processes are no members: by name where that is certain, else how many of which."""
     reasons = [
-        Reason(Cause.MISSING, group.name, f"group {group.name}: {one.name} is not a member", one.name)
+        Reason(Cause.MISSING, group.name, f"group {group.name}: {one.name} is not a member{_why(one)}", one.name)
         for one in found.missing
         if not one.given_up
     ]
@@ -105,6 +105,10 @@ def absent(group: Group, found: Muster) -> list[Reason]:
         if count > 0:
             reasons.append(Reason(Cause.MISSING, group.name, f"group {group.name}: {crowd.absent_text(count)}"))
     return reasons
+
+
+def _why(process: Process) -> str:
+    return ", it is frozen by a signal: kill -CONT it, or stop it" if process.frozen else ""
 
 
 def strangers(group: Group, found: Muster, left: Collection[str] = (), unseen: int = 0) -> list[Reason]:
@@ -165,7 +169,7 @@ def unowned(group: Group, topics: frozenset[str]) -> list[Reason]:
     """Say which partitions of topics nobody owns, and which topics are missing."""
     there = {one.partition for one in group.progress if one.end is not None or one.partition in group.owners}
     reasons = [
-        Reason(Cause.NO_TOPIC, group.name, f"group {group.name}: topic {topic} is not on the cluster", topic)
+        Reason(Cause.NO_TOPIC, group.name, f"group {group.name}: topic {topic} is not on the cluster: make it", topic)
         for topic in sorted(topics - {one.partition.topic for one in group.progress})
     ]
     free = tuple(sorted(one for one in there - set(group.owners) if one.topic in topics))

@@ -73,6 +73,14 @@ def test_whatever_is_wrong_with_the_group_is_said(seen: Group, causes: set[Cause
     assert any(said in reason.text for reason in found.reasons)
 
 
+def test_a_frozen_process_that_has_lost_its_place_is_called_so() -> None:
+    # Given a process that a signal froze, which the brokers have given up
+    terms = Terms((TWO.processes[0], replace(TWO.processes[1], frozen=True)))
+    alone = group(member("a", 0, 1))
+    # Then the gate does not wait without saying why
+    assert "h2 karafka-0 is not a member, it is frozen by a signal" in last(terms, alone, alone).reasons[0].text
+
+
 def test_a_partition_where_messages_wait_has_to_advance_and_an_idle_one_need_not() -> None:
     # Given an idle partition beside one where messages wait
     waiting = group(member("a", 0), member("b", 1), offsets={0: (5, 5), 1: (7, 9)})
