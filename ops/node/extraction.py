@@ -23,10 +23,9 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from ops.core.errors import OpsError
 from ops.node.archive_paths import Lead, Parts, RefusedError, encoded, parts_of, shown_name, stays
@@ -44,24 +43,18 @@ _KINDS = {
 }
 
 
-class Packed(NamedTuple):
-    """One archive: its bytes, its name for errors, and how many leading folders of its names are left out.
-
-    All of its members have to lie below the same ones.
-    """
-
-    source: Readable
-    name: str
-    strip: int = 0
-
-
 def unpack(source: Readable, name: str, release: Path, root: Path, strip: int = 0) -> None:
-    """Put what an archive has into a release's folder; see `unpack_all`."""
-    unpack_all((Packed(source, name, strip),), release, root)
+    """Put what an archive has into a release's folder; see `unpacking`."""
+    with unpacking(release, root) as take:
+        take(source, name, strip)
 
 
-def unpack_all(archives: Iterable[Packed], release: Path, root: Path) -> None:
+@contextmanager
+def unpacking(release: Path, root: Path) -> Iterator[Callable[[Readable, str, int], None]]:
     """Put what archives have into a release's folder, one after the other; links are judged by all of it.
+
+    It gives what takes an archive in: its bytes, its name for errors, and how many leading folders of its names are
+    left out; all of its members have to lie below the same ones.
 
     Parameters
     ----------
@@ -73,8 +66,13 @@ def unpack_all(archives: Iterable[Packed], release: Path, root: Path) -> None:
     """
     with Tree(release, root) as tree:
         name = ""
-        for source, name, strip in archives:
+
+        def take(source: Readable, called: str, strip: int) -> None:
+            nonlocal name
+            name = called
             _take_all(Tarball(source, name), name, Lead(strip), tree)
+
+        yield take
         stray = tree.stray()
         if stray is not None:
             path, target = stray

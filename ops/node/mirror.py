@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
@@ -63,7 +64,7 @@ class Mirror:
         self._protocols = {"GIT_ALLOW_PROTOCOL": ":".join(protocols)} if protocols else {}
 
     def git(
-        self, words: Sequence[str], seconds: float, take: Callable[[str], None] = lambda _: None, **how: int
+        self, words: Sequence[str], seconds: float, take: Callable[[str], None] = lambda _: None, **how: Any
     ) -> Ended:
         """Run git on the mirror; `how` as `streaming.run` has it."""
         argv = ["git", f"--git-dir={self.path}", *self.login.options, *words]

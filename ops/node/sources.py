@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,10 +16,14 @@ from ops.node.mirror import Mirror, Tell
 from ops.node.payload import Payload, Upload
 from ops.node.streaming import Run
 from ops.node.submodules import submodules
+from ops.node.tarball import Readable
 from ops.node.turn import Permit
 
 _WHEEL = ".whl"
 REPO = "repo"  # git's mirror, as Capistrano has it
+
+Take = Callable[[Readable, str, int], None]
+"""Takes an archive in; see `extraction.unpacking`."""
 
 
 def receive(
@@ -88,31 +92,19 @@ def archive(
             hint = "the setting repo_tree names it; a file, a link, and what lies in a submodule, are none"
             raise OpsError(f"there is no folder {below!r} in {revision[:12]}", hint=hint)
     top = f"{below}/".encode() if below else b""
-    packed = release.with_name(f".{release.name}.tar")
-
-    def archives() -> Iterator[extraction.Packed]:
+    with extraction.unpacking(release, root) as take:
         words = (revision, "--", below) if below else (revision,)
-        yield from _packed(mirror, words, packed, deadline, strip=len(top.split(b"/")) - 1)
+        _unpack(mirror, words, take, deadline, strip=len(top.split(b"/")) - 1)
         for one in submodules(mirror, revision, top, root / REPO / "modules", deadline):
             prefix = f"--prefix={os.fsdecode(one.path[len(top) :])}"
-            yield from _packed(one.mirror, (prefix, one.commit), packed, deadline)
-
-    try:
-        extraction.unpack_all(archives(), release, root)
-    finally:
-        packed.unlink(missing_ok=True)
+            _unpack(one.mirror, (prefix, one.commit), take, deadline)
 
 
-def _packed(
-    mirror: Mirror, words: Sequence[str], path: Path, deadline: Deadline, strip: int = 0
-) -> Iterator[extraction.Packed]:
-    """Let git pack a commit."""
-    path.unlink(missing_ok=True)
-    with path.open("xb") as file:
-        argv = (*lfs.options(), "archive", "--format=tar", *words)
-        mirror.git(argv, deadline.remaining, output=file.fileno()).require("git archive")
-    with path.open("rb", buffering=0) as file:
-        yield extraction.Packed(file, "git's archive", strip)
+def _unpack(mirror: Mirror, words: Sequence[str], take: Take, deadline: Deadline, strip: int = 0) -> None:
+    """Take a commit in while git packs it: nothing of it lies on the disk twice."""
+    argv = (*lfs.options(), "archive", "--format=tar", *words)
+    ended = mirror.git(argv, deadline.remaining, read=lambda source: take(source, "git's archive", strip))
+    ended.require("git archive")
 
 
 def _mirror(source: str, root: Path, tell: Tell, run: Run) -> Mirror:
@@ -120,7 +112,7 @@ def _mirror(source: str, root: Path, tell: Tell, run: Run) -> Mirror:
 
 
 def tidy(folder: Path) -> None:
-    """Remove the archives that agents which were killed have left beside the releases."""
+    """Remove the archives that agents of earlier versions have left beside the releases where they were killed."""
     for path in folder.glob(".*.tar"):
         with suppress(OSError):  # in nobody's way
             path.unlink()

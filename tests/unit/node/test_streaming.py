@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from ops.core.deadline import Deadline
-from ops.node.streaming import NotRunError, TimedOutError, run
+from ops.core.errors import OpsError
+from ops.node.streaming import NotRunError, Output, TimedOutError, run
 
 
 def test_a_program_that_writes_without_end_is_ended_at_its_deadline() -> None:
@@ -40,3 +41,64 @@ def test_what_cannot_be_run_is_told_apart_from_what_fails() -> None:
     for argv in (["/no/such"], ["sh", "nul\0byte"]):
         with pytest.raises(NotRunError, match="cannot be run"):
             run(argv, 1)
+
+
+def all_of(output: Output) -> bytes:
+    buffer, found = memoryview(bytearray(1 << 16)), b""
+    while size := output.readinto(buffer):
+        found += bytes(buffer[:size])
+    return found
+
+
+def test_what_a_program_writes_is_read_while_it_complains_more_than_a_pipe_holds() -> None:
+    """Given a program that fills standard error between two parts of its output, when that is read, then all comes."""
+    script = "import sys; print('a' * 9); print('e\\n' * 200000, file=sys.stderr); print('b' * 300000)"
+    came: list[bytes] = []
+    told: list[str] = []
+    ended = run([sys.executable, "-c", script], 30, told.append, read=lambda output: came.append(all_of(output)))
+    assert (ended.code, came, set(told)) == (0, [b"a" * 9 + b"\n" + b"b" * 300000 + b"\n"], {"e", ""})
+
+
+def test_a_program_that_fails_in_the_middle_is_named_and_not_what_its_output_lacks() -> None:
+    """Given one whose output breaks off, when its reader refuses that, then how the program ended is the answer."""
+
+    def refuse(output: Output) -> None:
+        all_of(output)
+        raise OpsError("it is cut short")
+
+    failing = "import sys; print('half'); sys.exit('the disk is broken')"
+    ended = run([sys.executable, "-c", failing], 30, read=refuse)
+    assert (ended.code, ended.lines) == (1, ("the disk is broken",))
+    with pytest.raises(OpsError, match="cut short"):
+        run([sys.executable, "-c", "print('half')"], 30, read=refuse)
+
+
+@pytest.mark.parametrize("written", ["", "x"])
+def test_a_reader_waits_for_no_program_beyond_its_deadline(written: str) -> None:
+    """Given a program that keeps its output open, when its time is over, then it is ended and named."""
+    began, came = Deadline(10), list[bytes]()
+    script = f"import sys, time; sys.stdout.write({written!r}); sys.stdout.flush(); time.sleep(60)"
+    with pytest.raises(TimedOutError, match=r"had not ended after 0\.5 s"):
+        run([sys.executable, "-c", script], 0.5, read=lambda output: came.append(all_of(output)))
+    assert not began.expired
+
+
+def test_what_a_reader_refuses_ends_a_program_that_would_go_on() -> None:
+    """Given one that writes without end, when its reader refuses it, then it has ended, and nobody waited for it."""
+    began = Deadline(10)
+
+    def refuse(output: Output) -> None:
+        output.readinto(memoryview(bytearray(9)))
+        raise OpsError("a member is refused")
+
+    with pytest.raises(OpsError, match="a member is refused"):
+        run([sys.executable, "-c", "while True: print('y')"], 60, read=refuse)
+    assert not began.expired
+
+
+def test_what_nobody_reads_of_an_output_is_passed_over_and_a_heir_keeps_nobody_waiting() -> None:
+    """Given a program that leaves a child with its output, when it has ended, then the reading ends, too."""
+    began = Deadline(10)
+    script = "import subprocess; print('z' * 300000, flush=True); subprocess.Popen(['sleep', '20'])"
+    ended = run([sys.executable, "-c", script], 30, read=lambda output: None)  # noqa: ARG005
+    assert (ended.code, began.expired) == (0, False)
