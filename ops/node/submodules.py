@@ -13,11 +13,13 @@ from ops.core.records import dataclass
 from ops.core.repository import repository_of
 from ops.node.archive_paths import shown_name
 from ops.node.mirror import Mirror
+from ops.node.tarball import Readable
 
 _GITLINK = b"160000 "
 _DEEPEST = 10  # submodules within each other
 _REMOTE = ("https", "http", "ssh", "git")
 _MOST_BYTES = 1 << 28
+_BLOCK_BYTES = 1 << 16
 _WHOLE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/|[^-/:][^/:]*:")
 
 
@@ -137,12 +139,16 @@ def _addresses(mirror: Mirror, commit: str, deadline: Deadline) -> dict[bytes, s
 
 def _said(mirror: Mirror, words: tuple[str, ...], deadline: Deadline) -> bytes:
     """Return what git prints."""
-    import tempfile
+    said, buffer = bytearray(), memoryview(bytearray(_BLOCK_BYTES))
 
-    with tempfile.TemporaryFile(dir=mirror.path) as file:
-        mirror.git(words, deadline.remaining, output=file.fileno()).require(f"git {words[0]}")
-        file.seek(0)
-        return file.read(_MOST_BYTES)
+    def take(output: Readable) -> None:
+        while size := output.readinto(buffer):
+            said.extend(buffer[:size])
+            if len(said) > _MOST_BYTES:
+                raise OpsError(f"git {words[0]} says more than {_MOST_BYTES} B of {mirror.path}")
+
+    mirror.git(words, deadline.remaining, read=take).require(f"git {words[0]}")
+    return bytes(said)
 
 
 def _shown(path: bytes) -> str:
