@@ -54,7 +54,7 @@ def test_a_question_comes_back_as_it_went(terms: Terms, ask: Ask) -> None:
 @given(JUDGEMENTS, GROUPS)
 def test_an_answer_and_a_judgement_come_back_as_they_went(judgement: Judgement, group: Group) -> None:
     # Given any of them
-    answer = Answer({"t": 3, "gone": None}, (group,), judgement, {"a": True}, "error", 11)
+    answer = Answer({"t": 3, "gone": None}, (group,), judgement, {"a": True}, {"dead": 2, "gone": None}, "error", 11)
     # Then each survives as what it is
     assert Answer.decode(answer.encode()) == answer
     assert decode_line(encode_judgement(judgement)) == judgement
