@@ -7,6 +7,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ops.core.deadline import Deadline
@@ -217,12 +218,16 @@ class _Ears:
         self._permit = permit
         self._most = most
         self._rest = b""
+        self._ask_at = 0.0
 
     def turn(self, *more: int) -> list[int]:
         """Wait a moment for lines, its end, or something else that can be read; returns what there is."""
         wait = min(self.deadline.remaining, _LOOK_SECONDS)
         ready = select.select([*self._sources, *more], [], [], wait)[0]
-        self._permit()
+        now = monotonic()
+        if self.ended in ready or now >= self._ask_at:  # it reads the lease: not for each part of an archive
+            self._permit()
+            self._ask_at = now + _LOOK_SECONDS
         if self._descriptor in ready:
             data = os.read(self._descriptor, _BLOCK_BYTES)
             *whole, rest = (self._rest + data).split(b"\n")

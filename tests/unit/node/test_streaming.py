@@ -102,3 +102,24 @@ def test_what_nobody_reads_of_an_output_is_passed_over_and_a_heir_keeps_nobody_w
     script = "import subprocess; print('z' * 300000, flush=True); subprocess.Popen(['sleep', '20'])"
     ended = run([sys.executable, "-c", script], 30, read=lambda output: None)  # noqa: ARG005
     assert (ended.code, began.expired) == (0, False)
+
+
+def test_a_lease_is_asked_for_by_time_and_not_for_each_part_of_an_output() -> None:
+    """Given 8 MB of output, when it is read, then the permit is asked for seldom; one that is gone ends it."""
+    asked: list[bool] = []
+    writing = "import sys; sys.stdout.write('x' * 8_000_000)"
+    came: list[bytes] = []
+    run(
+        [sys.executable, "-c", writing], 30,
+        read=lambda output: came.append(all_of(output)), permit=lambda: asked.append(True),
+    )  # fmt: skip
+    assert (len(came[0]), 1 <= len(asked) < 40) == (8_000_000, True)
+
+    def gone() -> None:
+        raise OpsError("the lease has gone")
+
+    with pytest.raises(OpsError, match="the lease has gone"):
+        run(
+            [sys.executable, "-c", "while True: print('y')"], 60,
+            read=lambda output: came.append(all_of(output)), permit=gone,
+        )  # fmt: skip
