@@ -167,14 +167,14 @@ class Output:
         """
         while not self.at_end:
             ready = self._ears.turn(self._descriptor)
+            if self._ears.deadline.expired:  # also where it writes without end
+                raise _LateError
             if self._descriptor in ready:
                 size = os.readv(self._descriptor, [buffer])
                 self.at_end = not size
                 return size
             # what it left behind may hold the pipe open
             self.at_end = self._ears.ended in ready
-            if self._ears.deadline.expired:
-                raise _LateError
         return 0
 
 

@@ -123,3 +123,17 @@ def test_a_lease_is_asked_for_by_time_and_not_for_each_part_of_an_output() -> No
             [sys.executable, "-c", "while True: print('y')"], 60,
             read=lambda output: came.append(all_of(output)), permit=gone,
         )  # fmt: skip
+
+
+def test_a_reader_ends_with_the_time_of_a_program_that_writes_without_end() -> None:
+    """Given a program whose output has no end, when its time is over, then it is ended though there is more to read."""
+    began = Deadline(10)
+
+    def pass_over(output: Output) -> None:
+        buffer = memoryview(bytearray(1 << 16))
+        while output.readinto(buffer):
+            pass
+
+    with pytest.raises(TimedOutError, match=r"had not ended after 0\.5 s"):
+        run([sys.executable, "-c", "while True: print('y')"], 0.5, read=pass_over)
+    assert not began.expired
