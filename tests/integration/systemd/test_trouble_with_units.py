@@ -61,7 +61,7 @@ def test_a_stop_of_the_unit_breaks_its_start_off_at_once(serving: MakeServing) -
     thread.join(PATIENCE)
     # Then the start has failed, and nothing runs
     report = answers[0].processes[0]
-    assert (report.ok, report.state) == (False, State.DEAD)
+    assert (report.ok, report.pid) == (False, None)
     assert application.show("ActiveState") == "inactive"
 
 
