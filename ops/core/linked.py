@@ -61,6 +61,8 @@ def _trouble(key: str, path: str, dirs: Sequence[str], files: Sequence[str]) -> 
         plain = posixpath.normpath(path)
         fits = path and plain.isprintable() and not plain.startswith("/") and plain.split("/")[0] not in (".", "..")
         return f"expected paths below shared/, written as {plain if fits else 'tmp/cache'!r}, got {path!r}"
+    if path.startswith("~"):
+        return f"expected paths below shared/, and nobody's home is there: {path!r}"
     if path == REVISION:
         return f"each release has a {REVISION} of its own"
     if key == FILES and path in dirs:

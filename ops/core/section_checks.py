@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from difflib import get_close_matches
 
@@ -19,8 +20,8 @@ def troubles(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from section_texts.troubles(msgspec.to_builtins(settings))
     if not settings.role_names:
         yield "role", "expected at least one role"
-    if not _is_absolute(settings.deploy_to):
-        yield "deploy_to", _no_absolute(settings.deploy_to)
+    if what := _no_folder(settings.deploy_to):
+        yield "deploy_to", what
     for key, value in (("pid", settings.pid), ("env_file", settings.env_file)):
         if value.startswith("/") or ".." in value.split("/") or not value:
             yield key, f"expected a path below shared/, got {value!r}"
@@ -78,8 +79,8 @@ def troubles(settings: Settings) -> Iterator[tuple[str, str]]:
         if host.host in seen:
             yield f"hosts[{index}].host", f"{host.host!r} stands there twice"
         seen.add(host.host)
-        if host.deploy_to is not None and not _is_absolute(host.deploy_to):
-            yield f"hosts[{index}].deploy_to", _no_absolute(host.deploy_to)
+        if host.deploy_to is not None and (what := _no_folder(host.deploy_to)):
+            yield f"hosts[{index}].deploy_to", what
         for role in host.roles or ():
             near = () if role in settings.role_names else get_close_matches(role, settings.role_names, 1, 0.8)
             if near:  # others are labels, as Capistrano's hosts have them
@@ -113,9 +114,14 @@ def _same_names(settings: Settings) -> Iterator[tuple[str, str]]:
                     yield f"hosts[{index}].host", what
 
 
-def _no_absolute(path: str) -> str:
-    home = "; whose home it is only each host knows, and units, rules and argv need the whole path"
-    return f"expected an absolute path, got {path!r}{home if path.startswith('~') else ''}"
+def _no_folder(path: str) -> str:
+    """Say why a path cannot be that of an application's folder; empty where it can."""
+    if not _is_absolute(path):
+        home = "; whose home it is only each host knows, and units, rules and argv need the whole path"
+        return f"expected an absolute path, got {path!r}{home if path.startswith('~') else ''}"
+    if not posixpath.normpath(path).strip("/"):
+        return f"expected a folder of the application's own, got {path!r}"
+    return ""
 
 
 def _is_absolute(path: str | None) -> bool:
