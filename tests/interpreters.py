@@ -32,7 +32,14 @@ HOST_SUITES = ("tests/unit/core", "tests/unit/node", "tests/unit/kafka", "tests/
 OPERATORS_TESTS = tuple(  # of the settings and of the extras, which no host knows
     f"tests/unit/{name}.py"
     for name in (
-        *("core/test_section", "core/test_tool", "core/test_needs", "core/test_keeping", "core/test_offspring"),
+        *(
+            "core/test_accounts",
+            "core/test_section",
+            "core/test_tool",
+            "core/test_needs",
+            "core/test_keeping",
+            "core/test_offspring",
+        ),
         *("node/test_resident", "node/test_supervisor_conf", "node/test_way_back"),
     )
 )

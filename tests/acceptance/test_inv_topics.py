@@ -162,6 +162,7 @@ def test_what_cannot_be_meant_is_refused_before_a_broker_is_asked(tmp_path: Path
     for named, said in (([{"topic": "a"}, {"topic": "a"}], "stands there twice"), ([{"topic": ".."}], "is no name")):
         desk.settings({"named": named})
         assert said in desk.inv("topics.plan", "--app", "x:y", code=2, **away).stderr
+        assert said in desk.inv("topics.apply", "--app", "x:y", code=2, **away).stderr
     # And a cluster that is the fleet's, from a machine that is none of its hosts
     desk.settings({"named": [{"topic": "a"}]}, app=False)
     text = (

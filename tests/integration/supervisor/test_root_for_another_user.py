@@ -63,7 +63,7 @@ def test_root_keeps_another_users_processes_by_its_own_supervisord(
         call = InstallCall(files, seen={one.path: "" for one in files})
         assert agent.ask(request(Verb.INSTALL, call)).error == ""
         refused = agent.ask(request(Verb.START)).processes[0]
-        assert "karafka-0.log: Permission denied" in refused.message, refused
+        assert "karafka-0.log could not be opened: Permission denied" in refused.message, refused
         assert host.found() == before
         # When there is no such link any more
         as_service(Path(spec.files.log).unlink, NOBODY)
