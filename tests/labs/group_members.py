@@ -95,8 +95,8 @@ class Worker:
 
     def _turn(self) -> None:
         consumer = self._consumer
-        # Nothing shorter: kafka-python 3.0.12 may never take up a join that the end of a poll has cut off
-        fetched = consumer.poll(500 if consumer.assignment() else 2000)
+        # Until it is assigned nothing shorter: kafka-python 3.0.12 may never take up a join that was cut off
+        fetched = consumer.poll(100 if consumer.assignment() else 2000)
         assigned = consumer.assignment()
         consumer.pause(*(one for one in assigned if one.partition in self._wedged))
         if fetched and self._commits:
