@@ -90,7 +90,7 @@ def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
 
 
 def settled_rows(report: Report, seen: Report | None = None) -> tuple[HostRows, ...]:
-    """Give the table of a report whose progress has been told already: without remarks on what was done well.
+    """Return the table of a report whose progress has been told already: without remarks on what was done well.
 
     What was not attempted is said once for all hosts it holds for.
 
@@ -118,9 +118,7 @@ def settled_rows(report: Report, seen: Report | None = None) -> tuple[HostRows, 
     found, left = list[HostRows](), dict[str, list[str]]()
     for one in report.outcomes:
         skipped = one.kind is Kind.NOT_ATTEMPTED
-        processes = tuple(
-            replace(now.get((one.host, each.name), each), message=remark(one, each)) for each in one.processes
-        )
+        processes = tuple(replace(now.get((one.host, each.name), each), message=remark(one, each)) for each in one.told)
         found.append(HostRows(one.host, (*processes, *one.others), "" if skipped else one.trouble))
         if skipped and one.error is not None:
             left.setdefault(one.error.what, []).append(one.host)

@@ -80,3 +80,15 @@ def test_what_failed_is_told_beside_how_the_process_is_by_now() -> None:
     lines = plain_lines(settled_rows(report, seen))
     assert lines[1].split() == ["a", "karafka-0", "dead"]
     assert lines[2] == "a karafka-0: it was not ready within 5 s"
+
+
+def test_what_was_left_alone_stands_in_the_last_table_too() -> None:
+    # Given a restart of what is outdated: one process of a host was, the other runs the release already
+    plan = make_plan(SETTINGS, select(SETTINGS, Selection.parse("a", None, "karafka-0")), Verb.RESTART)
+    done = ProcessReport("karafka-0", State.RUNNING, pid=8, message="ready after 1 s")
+    kept = ProcessReport("karafka-1", State.RUNNING, pid=7, message="already on release 2", kept=True)
+    outcomes = tuple(Outcome(action, Kind.ANSWERED, Response((done,)), kept=(kept,)) for action in plan.actions)
+    # Then the table has both, and says of the second one why nothing was done
+    lines = plain_lines(settled_rows(Report(plan, outcomes)))
+    assert [line.split()[-3:] for line in lines[1:3]] == [["karafka-0", "running", "8"], ["karafka-1", "running", "7"]]
+    assert lines[3:] == ["a karafka-1: already on release 2"]
