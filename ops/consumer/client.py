@@ -6,9 +6,14 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
 from ops.consumer.assignor import RoundRobin
 from ops.consumer.errors import KafkaUnreachableError
 from ops.consumer.settings import ConsumerSettings
+from ops.core.amounts import named
+from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
 from ops.core.knock import RefusedError
@@ -68,6 +73,32 @@ def learn_topics(cluster: Any, topics: Iterable[str]) -> Any:
     """
     cluster._last_refresh_ms = 0
     return cluster.set_topics(set(topics))
+
+
+def onlooker(brokers: Brokers, topic: str, group: str) -> tuple[KafkaConsumer, list[TopicPartition]]:
+    """Return a consumer that looks at a topic without joining any group, and the topic's partitions in order.
+
+    Parameters
+    ----------
+    group : whose commits it reads.
+
+    Raises
+    ------
+    UnreachableError : no broker let it in.
+    """
+    brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
+    try:
+        consumer = KafkaConsumer(
+            **brokers.options(),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+        )
+        numbers = consumer.partitions_for_topic(topic) or ()
+    except KafkaError as error:
+        raise KafkaUnreachableError(named(error), where=str(brokers)) from error
+    return consumer, [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
 def wait_for_brokers(settings: ConsumerSettings, deadline: Deadline) -> None:

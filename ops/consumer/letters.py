@@ -9,16 +9,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from ops.consumer.client import onlooker
 from ops.consumer.dead_letter import PREFIX
 from ops.consumer.errors import KafkaUnreachableError
 from ops.consumer.message import Output
 from ops.consumer.outbox import Outbox
-from ops.core.amounts import in_seconds, named
-from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
+from ops.core.amounts import in_seconds
+from ops.core.brokers import Brokers
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
 from ops.core.handled import Handled, handler_of
@@ -82,20 +82,8 @@ class LetterBox:
     """
 
     def __init__(self, brokers: Brokers, topic: str) -> None:
-        brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
         self._where = str(brokers)
-        try:
-            self._consumer = KafkaConsumer(
-                **brokers.options(),
-                group_id=handler_of(topic),
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-            )
-            numbers = self._consumer.partitions_for_topic(topic) or ()
-        except KafkaError as error:
-            raise KafkaUnreachableError(named(error), where=self._where) from error
-        self._partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+        self._consumer, self._partitions = onlooker(brokers, topic, handler_of(topic))
         self._handled: dict[TopicPartition, Handled] = {}
         if self._partitions:
             self._consumer.assign(self._partitions)

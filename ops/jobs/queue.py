@@ -8,12 +8,11 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
-from ops.consumer.errors import KafkaUnreachableError, MissingTopicError
-from ops.core.amounts import named
-from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
+from ops.consumer.client import onlooker
+from ops.consumer.errors import MissingTopicError
+from ops.core.brokers import Brokers
 from ops.core.marks import decode
 from ops.jobs.reading import records_up_to
 
@@ -77,22 +76,10 @@ class QueueLook:
 
     def __init__(self, brokers: Brokers, topic: str, group: str) -> None:
         self._topic = topic
-        brokers.wait(CONNECT_SECONDS, refused_seconds=REFUSED_SECONDS)
-        try:
-            self._consumer = KafkaConsumer(
-                **brokers.options(),
-                group_id=group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-            )
-            numbers = self._consumer.partitions_for_topic(topic)
-        except KafkaError as error:
-            raise KafkaUnreachableError(named(error), where=str(brokers)) from error
-        if not numbers:
+        self._consumer, self._partitions = onlooker(brokers, topic, group)
+        if not self._partitions:
             self._consumer.close(autocommit=False)
             raise MissingTopicError(f"topic {topic!r} does not exist", hint="nothing was enqueued yet; start a worker")
-        self._partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
 
     def close(self) -> None:
