@@ -79,23 +79,20 @@ class Surveyor:
     Parameters
     ----------
     processes : asks the hosts.
-    cluster : asks for groups by name.
-    letters : gives the dead letters by topic that the cluster has told along with the groups.
+    cluster : asks for groups by name; gives them with how many dead letters each topic has.
     clock, sleep : in seconds.
     """
 
     def __init__(
         self,
         processes: Callable[[], Sequence[HostReport]],
-        cluster: Callable[[tuple[str, ...]], Sequence[Group]],
-        letters: Callable[[], Mapping[str, int | None]] = dict,
+        cluster: Callable[[tuple[str, ...]], tuple[Sequence[Group], Mapping[str, int | None]]],
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._processes = processes
         self._cluster = cluster
-        self._letters = letters
         self._clock = clock
         self._sleep = sleep
         self._sights: list[_Sight] = []
@@ -130,19 +127,20 @@ class Surveyor:
     def _see(self) -> _Sight:
         hosts = self._processes()
         asked = known_groups(hosts)
-        groups: tuple[Group, ...] = ()
+        groups: Sequence[Group] = ()
+        letters: Mapping[str, int | None] = {}
         error = self._given_up
         if asked and not error:
             try:
-                groups = tuple(self._cluster(asked))
+                groups, letters = self._cluster(asked)
             except OpsError as raised:
                 error = str(raised).replace("\n ", ";")
         now = self._clock()
         past = self._past(now)
         apart = now - past.at if past else math.inf
         observation = observe(hosts, groups, earlier=past.groups if past else (), apart_seconds=apart)
-        told = dead_letters((one for host in hosts for one in host.reports), self._letters() if not error else {})
-        self._sights.append(_Sight(now, observation, groups, asked, told, error))
+        told = dead_letters((one for host in hosts for one in host.reports), letters)
+        self._sights.append(_Sight(now, observation, tuple(groups), asked, told, error))
         return self._sights[-1]
 
     def _past(self, now: float) -> _Sight | None:

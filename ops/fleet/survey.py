@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ops.core.cluster import Group
@@ -44,8 +44,7 @@ class FleetLook:
         self, settings: Settings, plan: Plan, transport: Transport, quiet: Watcher, first: Watcher | None = None
     ) -> None:
         self.report: Report | None = None
-        self._letters: dict[str, int | None] = {}
-        self.surveyor = Surveyor(self._processes, self._groups, lambda: self._letters)
+        self.surveyor = Surveyor(self._processes, self._clusters)
         self._settings = settings
         self._plan = plan
         self._transport = transport
@@ -65,14 +64,13 @@ class FleetLook:
             raise KeyboardInterrupt
         return host_reports(self._settings, self.report.outcomes)
 
-    def _groups(self, names: tuple[str, ...]) -> Sequence[Group]:
+    def _clusters(self, names: tuple[str, ...]) -> tuple[Sequence[Group], Mapping[str, int | None]]:
         from ops.core.asking import Ask
 
         outcomes = self.report.outcomes if self.report is not None else ()
         topics = letter_topics(one for outcome in outcomes for one in outcome.processes)
         found = ask_cluster(self._settings, self._transport, Ask.GROUPS, names, outcomes, tuple(topics))
-        self._letters = found.letters
-        return found.groups
+        return found.groups, found.letters
 
 
 def ask_cluster(

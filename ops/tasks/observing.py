@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,7 @@ class HostLook:
 
     def __init__(self, place: Place) -> None:
         self.response = Response(())
-        self._letters: dict[str, int | None] = {}
-        self.surveyor = Surveyor(self._processes, self._groups, lambda: self._letters)
+        self.surveyor = Surveyor(self._processes, self._clusters)
         self._place = place
         self._cluster: Cluster | None = None
 
@@ -72,7 +71,7 @@ class HostLook:
         ]
         return [own, *silent]
 
-    def _groups(self, names: tuple[str, ...]) -> Sequence[Group]:
+    def _clusters(self, names: tuple[str, ...]) -> tuple[Sequence[Group], Mapping[str, int | None]]:
         """Ask the cluster as this host's processes would; not before groups are known, for it costs an import.
 
         Raises
@@ -87,8 +86,7 @@ class HostLook:
             logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what matters is in the answer
             self._cluster = Cluster(self._brokers(), _BROKER_SECONDS, refused_seconds=REFUSED_SECONDS)
         found = observe(self._cluster, names)
-        self._letters = count_letters(self._cluster, letter_topics(self.response.processes))
-        return found
+        return found, count_letters(self._cluster, letter_topics(self.response.processes))
 
     def _brokers(self) -> Brokers:
         spec = self._place.specs[0]

@@ -51,21 +51,19 @@ class Script:
         self.now = 1000.0
         self.letters: dict[str, int | None] = {}
         self._hosts, self._groups = hosts, groups
-        self.surveyor = Surveyor(
-            self.processes, self.cluster, lambda: self.letters, clock=lambda: self.now, sleep=self.sleep
-        )
+        self.surveyor = Surveyor(self.processes, self.cluster, clock=lambda: self.now, sleep=self.sleep)
 
     def processes(self) -> list[HostReport]:
         self.looks += 1
         return [self._hosts[min(self.looks, len(self._hosts)) - 1]]
 
-    def cluster(self, names: tuple[str, ...]) -> list[Group]:
+    def cluster(self, names: tuple[str, ...]) -> tuple[list[Group], dict[str, int | None]]:
         assert names == ("g",)
         self.asked += 1
         found = self._groups[min(self.looks, len(self._groups)) - 1]
         if isinstance(found, UnreachableError):
             raise found
-        return [found]
+        return [found], self.letters
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
