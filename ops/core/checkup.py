@@ -22,7 +22,6 @@ OPEN_FILES, FULL_PERCENT = 1024, 80
 """The least that a process may be allowed to have open (what login shells give), and how much of it may be used."""
 
 
-WRITES = "writes"
 _PRIVATE = ("/tmp", "/var/tmp")  # a unit has its own
 
 
@@ -76,8 +75,8 @@ def examine(subject: Subject) -> tuple[Finding, ...]:
         *_boot(subject),
         *_keepers(subject),
         *(
-            (WRITES, text, f"{name} in linked_dirs, or ReadWritePaths= in a drop-in")
-            for name, text in _writers(subject)
+            ("writes", text, f"{name} in linked_dirs, or ReadWritePaths= in a drop-in")
+            for name, text in _writers(subject.facts, subject.writable)
         ),
         *_room(subject),
         *_clock(subject),
@@ -157,21 +156,21 @@ def _keepers(subject: Subject) -> Iterator[Row]:
         yield "keeper", f"{', '.join(names)} run {how}, the settings say {kind}", mend
 
 
-def _writers(subject: Subject) -> Iterator[tuple[str, str]]:
+def _writers(facts: Facts, writable: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
     """Yield, for each process, the folder of what it writes where a unit would not let it, and that in words."""
-    if subject.writable is None:
+    if writable is None:
         return
-    allowed = tuple(f"{one}/" for one in (*subject.writable, *_PRIVATE))
-    for name, paths in subject.facts.written.items():
+    allowed = tuple(f"{one}/" for one in (*writable, *_PRIVATE))
+    for name, paths in facts.written.items():
         other = [path for path in paths if not path.startswith(allowed)]
-        if other and subject.facts.keepers.get(name) != keeping.SYSTEMD:  # a unit's has a drop-in for them
+        if other and facts.keepers.get(name) != keeping.SYSTEMD:  # a unit's has a drop-in for them
             rest = f" and {len(other) - 1} more" if other[1:] else ""
             yield other[0].rpartition("/")[0], f"{name} writes {other[0]}{rest}, which its unit would not let it"
 
 
-def unfit_writers(subject: Subject) -> tuple[str, ...]:
-    """Return what is said of processes that write where a unit would not let them."""
-    return tuple(text for _, text in _writers(subject))
+def unfit_writers(facts: Facts, writable: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return what is said of processes that write where a unit would not let them; see `Subject.writable`."""
+    return tuple(text for _, text in _writers(facts, writable))
 
 
 def _room(subject: Subject) -> Iterator[Row]:

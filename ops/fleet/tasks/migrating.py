@@ -92,8 +92,7 @@ def migrate(
 
 def _unfit_writers(settings: Settings, states: Sequence[HostState]) -> list[str]:
     """Say which processes write where the units that they are about to get would not let them."""
-    from ops.core.checkup import Subject, unfit_writers
-    from ops.fleet.plan import keeping_of
+    from ops.core.checkup import unfit_writers
     from ops.fleet.tasks.hosting import unit_writes
 
     hint = "linked_dirs, or ReadWritePaths= in a drop-in, let it"
@@ -101,13 +100,8 @@ def _unfit_writers(settings: Settings, states: Sequence[HostState]) -> list[str]
         f"{one.outcome.host}: {text}\n  {hint}"
         for one in states
         if one.facts is not None
-        for text in unfit_writers(
-            Subject(
-                one.outcome.host, keeping_of(settings), one.facts, (), "", 0.0, 0.0,
-                writable=unit_writes(settings, one.place.host),
-            )
-        )
-    ]  # fmt: skip
+        for text in unfit_writers(one.facts, unit_writes(settings, one.place.host))
+    ]
 
 
 def _retire(

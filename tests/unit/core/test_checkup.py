@@ -42,12 +42,12 @@ def test_a_process_that_writes_where_its_unit_would_not_let_it_is_found_before_i
     # Then that is said, with the folder, and where nothing else is written it is not
     text = "karafka-0 writes /srv/shop/shared/data/a.db and 1 more, which its unit would not let it"
     assert found["writes"] == (text, "/srv/shop/shared/data in linked_dirs, or ReadWritePaths= in a drop-in")
-    assert unfit_writers(subject) == (text,)
+    assert unfit_writers(facts, allowed) == (text,)
     fine = replace(facts, written={"karafka-0": ("/srv/shop/shared/log/a.log", "/tmp/x")})
-    assert unfit_writers(replace(subject, facts=fine)) == ()
+    assert unfit_writers(fine, allowed) == ()
     # And of one in a unit nothing is said, as a drop-in has let it; nor where no unit is in the way
-    assert unfit_writers(replace(subject, facts=replace(facts, keepers={"karafka-0": "systemd"}))) == ()
-    assert unfit_writers(replace(subject, writable=None)) == ()
+    assert unfit_writers(replace(facts, keepers={"karafka-0": "systemd"}), allowed) == ()
+    assert unfit_writers(facts, None) == ()
 
 
 def examined(kept: Keeping = SYSTEMD, changes: tuple[Change, ...] = (), **facts: Any) -> dict[str, tuple[str, str]]:
