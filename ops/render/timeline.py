@@ -15,7 +15,7 @@ from ops.render.cuts import Keep, cut
 from ops.render.evidence import seconds_of, totals
 from ops.render.palette import STYLE
 from ops.render.svg import Drawing, shorten
-from ops.render.timeline_head import PASSED, legend, reasons
+from ops.render.timeline_head import CLASSES, PASSED, legend, reasons
 
 WIDTH = 1280.0
 ROWS = 1000
@@ -25,7 +25,6 @@ _CLOSE_X = _LEFT + _OVERVIEW + 24
 _ROW, _STRIP, _GAP = 13.0, 20.0, 8.0
 _LEAST = 2.0  # the narrowest mark that is still seen
 _NAME_CHARACTERS, _LABEL_CHARACTERS = 27, 31
-_KINDS = {kind: kind.value.replace(" ", "-") for kind in PhaseKind}
 _STILL = (PhaseKind.DRAINING, PhaseKind.TAKING_OVER, PhaseKind.STOPPING, PhaseKind.STARTING)
 
 
@@ -186,7 +185,7 @@ class _Timeline:
                 x, width = scale.stretch(phase.start, phase.start + phase.seconds)
                 killed = slot.killed and phase.kind in (PhaseKind.STOPPING, PhaseKind.DRAINING)
                 what = f"{phase.kind}, killed" if killed else str(phase.kind)
-                box = "killed" if killed else _KINDS[phase.kind]
+                box = "killed" if killed else CLASSES[phase.kind]
                 if phase.kind in _STILL:
                     self.picture.box(f"veil {box}", x, y + 17, width, height - 19)
                 tip = f"{slot.name} {what}: {seconds_of(phase.seconds)}"

@@ -8,6 +8,8 @@ from ops.render.evidence import seconds_of
 from ops.render.svg import Drawing, shorten
 
 PASSED = "passed"
+CLASSES = {kind: kind.value.replace(" ", "-") for kind in PhaseKind}
+"""Of what is drawn of each phase."""
 REASONS = 12
 """Lines of reasons that are written at most; the summary has them all."""
 _CHARACTER, _LEGEND_CHARACTER, _ROW, _LINE = 6.2, 5.8, 17.0, 15.0
@@ -46,7 +48,7 @@ def _meanings(evidence: Evidence) -> list[tuple[str, str]]:
     seen = {phase.kind for slot in evidence.slots for phase in slot.phases}
     verdicts = {one.verdict == PASSED for one in evidence.verdicts}
     found = [("before", "old process works"), ("after", "new process works")]
-    found += [(kind.value.replace(" ", "-"), f"{kind}: {_MEANINGS[kind]}") for kind in PhaseKind if kind in seen]
+    found += [(CLASSES[kind], f"{kind}: {_MEANINGS[kind]}") for kind in PhaseKind if kind in seen]
     if any(slot.killed for slot in evidence.slots):
         found.append(("killed", "killed: it did not end in time"))
     limit = evidence.stall_limit_seconds

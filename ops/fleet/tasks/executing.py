@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ops.fleet.report import Outcome, Report
     from ops.render.loglines import LogLines
 
-_SECONDS = 60
+SECONDS = 60
+"""After which a command is ended, where nobody says how long it may take."""
 
 
 @command(
@@ -32,7 +33,7 @@ _SECONDS = 60
     },
 )
 def exec_(
-    context: Context, hosts: str | None = None, roles: str | None = None, timeout: int = _SECONDS, json: bool = False
+    context: Context, hosts: str | None = None, roles: str | None = None, timeout: int = SECONDS, json: bool = False
 ) -> int:
     """Run a command on hosts: fab karafka.exec -- uptime; exit 0, or 13 where it failed, 4 where a host is silent."""
     from ops.fleet.remote_commands import exit_code_of

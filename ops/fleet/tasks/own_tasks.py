@@ -11,6 +11,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from ops.core.errors import OpsError
+from ops.fleet.tasks.executing import SECONDS
 from ops.shell.door import as_exit
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ops.fleet.remote_commands import HostResult
 
 Names = str | Sequence[str] | None
-_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FleetHost:
     deploy_to: str
     _hosts: FleetHosts
 
-    def run(self, *argv: str, timeout_seconds: float = _SECONDS, warn: bool = False, hide: bool = False) -> HostResult:
+    def run(self, *argv: str, timeout_seconds: float = SECONDS, warn: bool = False, hide: bool = False) -> HostResult:
         """Run a command on this host alone; see `FleetHosts.run`."""
         (result,) = self._hosts.only(self.name).run(*argv, timeout_seconds=timeout_seconds, warn=warn, hide=hide)
         return result
@@ -70,7 +70,7 @@ class FleetHosts:
         return FleetHosts(self._context, self._settings, tuple(one for one in self._places if one.host.host == name))
 
     def run(
-        self, *argv: str, timeout_seconds: float = _SECONDS, warn: bool = False, hide: bool = False
+        self, *argv: str, timeout_seconds: float = SECONDS, warn: bool = False, hide: bool = False
     ) -> tuple[HostResult, ...]:
         """Run a command on all of them, side by side, as `fab karafka.exec` does; return what came of it on each.
 
