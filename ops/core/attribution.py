@@ -73,7 +73,7 @@ def attribute(
 
 
 def plain_address(text: str) -> str:
-    """Give an address as hosts write it: Kafka begins it with a slash, and IPv6 may carry an IPv4 one or a zone.
+    """Return an address as hosts write it: Kafka begins it with a slash, and IPv6 may carry an IPv4 one or a zone.
 
     Brokers write all eight parts of an IPv6 address (Java's getHostAddress), hosts leave zeros out.
     """

@@ -69,7 +69,7 @@ class Observer:
     def _first(
         self, hosts: Sequence[HostAction], question: Question, hear: Hear = _nothing
     ) -> tuple[Answer | None, list[str]]:
-        """Give the first good answer of these hosts, and each reason why those before it gave none, once."""
+        """Return the first good answer of these hosts, and each reason why those before it gave none, once."""
         troubles: dict[str, list[str]] = {}
         for host in hosts:
             try:
@@ -116,7 +116,7 @@ class Observer:
 
 
 def _told(troubles: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give reasons in a line each, with the hosts that gave them."""
+    """Return reasons in a line each, with the hosts that gave them."""
     lines = [f"{', '.join(hosts)}: {text}" if hosts else text for text, hosts in troubles.items()]
     return [one.replace("\n ", ";") for one in lines]
 

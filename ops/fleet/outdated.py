@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ops.core import records
+from ops.core.amounts import counted
 from ops.core.evidence import Evidence
 from ops.core.process import already_on
 from ops.core.protocol import ProcessReport, ProcessSpec
@@ -56,21 +57,19 @@ def narrowed(settings: Settings, plan: Plan, report: Report) -> Plan:
 
 def nothing_to_do(plan: Plan) -> str:
     """Return in words that nothing of a plan is outdated."""
-    count = sum(len(one.processes) for one in plan.kept)
-    return f"nothing is outdated: {_count(count)} what current leads to"
+    return f"nothing is outdated: {_kept(plan)} what current leads to"
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """Give in words what is due, by reason, and how much is left alone."""
+    """Yield in words what is due, by reason, and how much is left alone."""
     names: dict[str, list[str]] = {}
     for action in (action for batch in plan.batches for action in batch):
         for process, reason in action.why.items():
             names.setdefault(reason, []).append(f"{action.target.name} {process}")
     for reason, some in names.items():
         yield f"outdated: {', '.join(some)}: {reason}"
-    count = sum(len(one.processes) for one in plan.kept)
-    if count:
-        yield f"left alone: {_count(count)} what current leads to"
+    if plan.kept:
+        yield f"left alone: {_kept(plan)} what current leads to"
 
 
 def rest_of(
@@ -98,8 +97,8 @@ def rest_of(
     return shlex.join(words)
 
 
-def _count(count: int) -> str:
-    return "1 process runs" if count == 1 else f"{count} processes run"
+def _kept(plan: Plan) -> str:
+    return counted(sum(len(one.processes) for one in plan.kept), "process runs", "processes run")
 
 
 def _why(report: ProcessReport | None, action: HostAction) -> str:

@@ -79,7 +79,7 @@ def create(cluster: Cluster, changes: Iterable[TopicChange], *, only_try: bool =
 
 
 def add_partitions(cluster: Cluster, changes: Iterable[TopicChange], *, only_try: bool = False) -> dict[str, str]:
-    """Give topics more partitions; see `create`."""
+    """Add partitions to topics; see `create`."""
     wanted = {one.topic: one.partitions for one in changes}
 
     def ask(admin: Any, left: Collection[str]) -> list[Any]:

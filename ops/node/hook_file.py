@@ -26,7 +26,7 @@ Program = tuple[str, Optional[int]]
 
 @contextmanager
 def program(name: str, parts: Iterable[bytes], root: Path) -> Iterator[Program]:
-    """Give a program while it is run.
+    """Yield a program while it is run.
 
     Where deploy_to is mounted noexec it lies in memory. Some hosts (vm.memfd_noexec, SELinux) run nothing from there.
 

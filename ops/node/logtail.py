@@ -22,7 +22,7 @@ def size(path: Path) -> int:
 
 
 def tail(path: Path, lines: int, *, since: int = 0, until: int | None = None) -> tuple[str, ...]:
-    """Give the last `lines` lines, read from the file's end; empty for a file that is missing or cannot be read.
+    """Return the last `lines` lines, read from the file's end; empty for a file that is missing or cannot be read.
 
     It goes with what came of a start or a stop, which has to be told all the same: the log may lead to /dev/null.
 

@@ -50,6 +50,6 @@ def _cells(name: str, summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _slots(summary: Mapping[str, Any]) -> str:
-    """Give how many of the slots are done whose turn was to come; and how many were left alone."""
+    """Return how many of the slots are done whose turn was to come; and how many were left alone."""
     kept = summary.get("slots_kept", 0)  # older evidence has none
     return f"{summary['slots_done']}/{summary['slots']}" + (f" +{kept}" if kept else "")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from ops.core.amounts import in_seconds
+from ops.core.amounts import counted, in_seconds
 from ops.core.plain import cell
 from ops.render.columns import Columns
 from ops.render.cuts import hanging
@@ -33,7 +33,7 @@ def queue_lines(queue: dict[str, Any], running: int | None, width: int | None = 
     jobs = queue["jobs"]
     at_work = "" if running is None else f", {running} of them running on this host"
     since = f", the oldest for {age(queue['oldest_seconds'])}" if jobs else ""
-    lines = [f"{cell(queue['topic'])}: {jobs} job{'' if jobs == 1 else 's'} unfinished{at_work}{since}"]
+    lines = [f"{cell(queue['topic'])}: {counted(jobs, 'job')} unfinished{at_work}{since}"]
     if queue["read"] < jobs:
         lines.append(f"by worker, of the first {queue['read']} that were read:")
     rows = [(one["worker"], str(one["jobs"]), age(one["oldest_seconds"])) for one in queue["workers"]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from ops.core.amounts import counted
 from ops.core.lag import LagRow
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
@@ -60,7 +61,7 @@ def behind_text(rows: Sequence[LagRow]) -> str:
     """Say how far all groups together are behind: `132 behind in 2 groups, 1 unknown`."""
     groups = len({row.group for row in rows})
     unknown = len({row.group for row in rows if row.unknown or row.lag is None})
-    text = f"{sum(row.lag or 0 for row in rows)} behind in {groups} group{'' if groups == 1 else 's'}"
+    text = f"{sum(row.lag or 0 for row in rows)} behind in {counted(groups, 'group')}"
     return f"{text}, {unknown} unknown" if unknown else text
 
 

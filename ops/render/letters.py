@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ops.core.amounts import counted
 from ops.core.plain import cell
 from ops.render.jobs import age
 
@@ -13,7 +14,7 @@ _CUT = 100
 
 def letter_lines(letters: Sequence[dict[str, Any]], now: float) -> list[str]:
     """Give dead letters as lines: their names, what failed, when, and why, and the begin of what was in it."""
-    lines = [f"{len(letters)} dead letter{'' if len(letters) == 1 else 's'}"]
+    lines = [counted(len(letters), "dead letter")]
     for one in letters:
         where = f"{one['topic']}[{one['partition']}] offset {one['offset']}"
         tries = f"after {one['attempts']} attempt{'' if one['attempts'] == '1' else 's'}"

@@ -30,7 +30,7 @@ _ATTEMPTS = 3
 
 
 def best_server() -> ServerKind:
-    """Give OpenSSH where its server is installed and lets this user in, who has to have an account; else asyncssh."""
+    """Return OpenSSH where its server is installed and lets this user in, who has to have an account; else asyncssh."""
     return "openssh" if openssh.find_sshd() and has_account() else "asyncssh"
 
 

@@ -12,6 +12,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task
 
+from ops.core.amounts import counted
 from ops.core.errors import OpsError, SettingsError, UsageError
 from ops.fleet.tasks.own_namespace import complete_before_parsing
 from ops.shell import early
@@ -70,7 +71,7 @@ def _add(namespace: Collection) -> None:
         hosts = own.get("hosts") if isinstance(own, dict) else None
         count = len(hosts) if isinstance(hosts, list) else 0
         made[str(name)] = _add_stage(
-            namespace, str(name), f"Stage {name} ({count} host{'' if count == 1 else 's'}) for the tasks after it."
+            namespace, str(name), f"Stage {name} ({counted(count, 'host')}) for the tasks after it."
         )
     if early.at_work("fabric"):
         complete_before_parsing(made)
