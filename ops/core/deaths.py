@@ -10,12 +10,15 @@ import json
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import UnseenError, boot_id
 from ops.core.records import asdict, dataclass, replace
 from ops.core.regular import content_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIMIT = 3
 WINDOW_SECONDS = 300.0

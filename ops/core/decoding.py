@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin
 
-from ops.core.hints import UNIONS, hints_of
+from ops.core.hints import hints_of, is_any, is_union
 from ops.core.records import is_dataclass, required
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 def decode(kind: type[T], data: Any) -> T:
@@ -32,13 +35,13 @@ _required = cache(required)
 
 
 def _value(kind: Any, data: Any, where: str) -> Any:
-    origin = get_origin(kind)
-    if origin in UNIONS:
+    if is_union(kind):
         return _either(kind, data, where)
+    origin = getattr(kind, "__origin__", None)
     if origin is tuple:
-        return tuple(_value(get_args(kind)[0], one, where) for one in _of(list, data, where))
+        return tuple(_value(kind.__args__[0], one, where) for one in _of(list, data, where))
     if origin is dict:
-        inside = get_args(kind)[1]
+        inside = kind.__args__[1]
         return {
             _of(str, key, where): _value(inside, one, f"{where}[{key}]") for key, one in _of(dict, data, where).items()
         }
@@ -48,7 +51,7 @@ def _value(kind: Any, data: Any, where: str) -> Any:
 
 
 def _scalar(kind: Any, data: Any, where: str) -> Any:
-    if kind is Any:
+    if is_any(kind):
         return data
     if issubclass(kind, Enum):
         try:
@@ -75,7 +78,7 @@ def _instance(kind: Any, data: Any, where: str) -> Any:
 
 
 def _either(kind: Any, data: Any, where: str) -> Any:
-    for inside in get_args(kind):
+    for inside in kind.__args__:
         if (data is None) == (inside is type(None)):
             return None if data is None else _value(inside, data, where)
     raise ValueError(f"{where}: must not be empty")

@@ -6,7 +6,10 @@ Source of the steps: docs/architecture.md, "Warm handover".
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
 
 HANDOVER = 1
 """The version of the protocol that this code speaks; the owner's status record names the one it speaks."""

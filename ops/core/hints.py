@@ -1,36 +1,63 @@
-"""A class's annotations as types: what `typing.get_type_hints` returns, also on 3.9, which cannot evaluate `X | Y`."""
+"""A class's annotations as types: what `typing.get_type_hints` returns, also on 3.9, which cannot evaluate `X | Y`.
+
+An agent's start does without `typing`, which takes a tenth of its CPU: so nothing here imports it but 3.9's own way.
+"""
 
 from __future__ import annotations
 
 import sys
 import types
-import typing
-from collections.abc import Mapping
-from typing import Any, ForwardRef, Union
 
-UNIONS = (Union, getattr(types, "UnionType", Union))
-"""What `typing.get_origin` says of a union: of `Union[X, Y]`, and of `X | Y` where that is something else."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_UNION: Any = getattr(types, "UnionType", ())
 
 
 def hints_of(kind: type) -> dict[str, Any]:
     """Return the types of a class's annotated attributes, those of its bases first."""
-    return typing.get_type_hints(kind) if sys.version_info >= (3, 10) else evaluated(kind)
-
-
-def evaluated(kind: type) -> dict[str, Any]:
-    """Return the same without the interpreter's own `X | Y`."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         names = vars(sys.modules[base.__module__])
         for name, hint in vars(base).get("__annotations__", {}).items():
-            text = hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
-            found[name] = _evaluate(text, names) if isinstance(text, str) else hint
+            text = getattr(hint, "__forward_arg__", hint)  # of a named tuple's field
+            found[name] = _evaluated(text, names) if isinstance(text, str) else hint
     return found
 
 
-def _evaluate(text: str, names: Mapping[str, Any]) -> Any:
-    """Return the type that an annotation of our own source stands for; each `X | Y` of it becomes `Union[X, Y]`."""
-    import ast  # 3.9 alone pays for it
+def is_union(hint: Any) -> bool:
+    """Return whether a type is one of several: `X | Y`, `Union[X, Y]` or `Optional[X]`."""
+    return isinstance(hint, _UNION) or getattr(hint, "__origin__", None) is _of_typing("Union")
+
+
+def is_any(hint: Any) -> bool:
+    """Return whether a type stands for all of them."""
+    return hint is _of_typing("Any")
+
+
+def _of_typing(name: str) -> Any:
+    """Return what `typing` calls so; what nothing else is where nobody has imported it."""
+    return getattr(sys.modules.get("typing"), name, hints_of)
+
+
+def _evaluated(text: str, names: dict[str, Any]) -> Any:
+    """Return the type that an annotation of our own source stands for."""
+    if "Any" in text:  # its module has imported the name for readers alone
+        from typing import Any
+
+        names = {**names, "Any": Any}
+    if sys.version_info >= (3, 10):
+        hint = eval(text, names)
+    else:
+        hint = rewritten(text, names)
+    return type(None) if hint is None else hint
+
+
+def rewritten(text: str, names: dict[str, Any]) -> Any:
+    """Return the same where the interpreter has no `X | Y`: each becomes `Union[X, Y]`."""
+    import ast
+    from typing import Union
 
     class Unions(ast.NodeTransformer):
         def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
@@ -38,5 +65,4 @@ def _evaluate(text: str, names: Mapping[str, Any]) -> Any:
             return ast.Call(ast.Name("__union__", ast.Load()), [node.left, node.right], [])
 
     tree = ast.fix_missing_locations(Unions().visit(ast.parse(text, mode="eval")))
-    hint = eval(compile(tree, "<annotation>", "eval"), {**names, "__union__": lambda one, other: Union[one, other]})
-    return type(None) if hint is None else hint
+    return eval(compile(tree, "<annotation>", "eval"), {**names, "__union__": lambda one, other: Union[one, other]})

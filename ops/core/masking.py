@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from ops.core.userinfo import secrets_of, without_userinfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MASK = "********"
 _NAME = re.compile(

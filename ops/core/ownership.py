@@ -10,10 +10,10 @@ import grp
 import os
 import pwd
 import stat
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 FOLDERS = ("releases", "repo", "shared", "shared/releases", "shared/tmp", "shared/tmp/pids", "shared/tmp/slots",
            "shared/log", "shared/units", "shared/rollouts")  # fmt: skip
@@ -32,11 +32,18 @@ class OwnershipError(Exception):
         self.hint = hint
 
 
-class Owner(NamedTuple):
-    """A user and a group, by number."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
 
-    uid: int
-    gid: int
+    class Owner(NamedTuple):
+        """A user and a group, by number."""
+
+        uid: int
+        gid: int
+
+else:
+    Owner = namedtuple("Owner", "uid gid")
 
 
 def roots_folder(deploy_to: str) -> str:

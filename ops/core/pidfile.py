@@ -10,11 +10,14 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ops.core.identity import Identity
 from ops.core.records import asdict, dataclass
 from ops.core.regular import opened
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @dataclass(frozen=True)

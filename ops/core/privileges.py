@@ -12,10 +12,13 @@ import pwd
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ops.core.errors import OpsError
 from ops.core.ownership import Owner, OwnershipError, owner_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OF_ROOT = ("SSH_AUTH_SOCK", "MAIL", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY")
 """Variables that lead to what is root's alone, beside XDG_* and SUDO_*."""

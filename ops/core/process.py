@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ops.core.records import dataclass, field
 from ops.core.slot import SlotFiles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DAY_SECONDS = 86_400
 

@@ -1,15 +1,13 @@
 """What the operator and a host's agent say to each other: one JSON request in, JSON lines back.
 
-The request comes on the standard input of `python -m ops.node`. Back come event lines while
-it works and one response line last; logs go to standard error. Every message carries the
-protocol's version.
+The request comes on the standard input of `python -m ops.node`. Back come event lines while it works and one response
+line last; logs go to standard error. Every message carries the protocol's version.
 """
 
 from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from ops.core.decoding import decode
 from ops.core.description import groups_of
@@ -21,7 +19,10 @@ from ops.core.records import asdict, dataclass, field
 from ops.core.states import State
 from ops.core.verb import ASKING, LEFT, LINE, ROLLING, UPKEEP, LogCall, Verb
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ops.core.history import HistoryAnswer, HistoryCall
     from ops.core.installation import Facts, FactsCall, InstallAnswer, InstallCall
     from ops.core.lease import Fence, LeaseAnswer, LeaseCall
@@ -273,9 +274,8 @@ def _reports(data: Any) -> tuple[ProcessReport, ...]:
 
 
 def _report(data: Any) -> ProcessReport:
-    ports = data.get("ports")
-    lists = {"log": tuple(data["log"]), "ports": None if ports is None else tuple(int(one) for one in ports)}
-    return ProcessReport(**{**data, "state": State(data["state"]), **lists})
+    ports = None if (given := data.get("ports")) is None else tuple(int(one) for one in given)
+    return ProcessReport(**{**data, "state": State(data["state"]), "log": tuple(data["log"]), "ports": ports})
 
 
 def _optional(kind: str, data: Any) -> Any:

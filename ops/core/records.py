@@ -7,10 +7,9 @@ What an agent imports before it knows its verb uses them. A class with many inst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ["asdict", "dataclass", "field", "is_dataclass", "replace", "required"]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import asdict, dataclass, field, is_dataclass, replace
 

@@ -13,40 +13,66 @@ SUDO_HINT = "karafka.become needs a rule of sudo without a password: ME ALL=(USE
 _NAME = "karafka-agent"
 _SUDO = re.compile(r"^sudo:|sudo: (command )?not found|is not allowed to|sudoers")
 _INTERPRETER = "karafka-ops/bin/python"
-# What is looked at: the folders above the interpreter by its name, and above all that links on the way lead to. Each
-# has to be the caller's or root's, and writable for nobody else but a group of the caller's own name (umask 002).
-# Where root may not run the application's own, it runs the one that setup has made for root.
+# What is looked at: the folders above the interpreter by its name, and above all that links on the way lead to, a round
+# for what the one before has found. Each has to be the caller's or root's, and writable for nobody else but a group of
+# the caller's own name (umask 002). Where root may not run the application's own, it runs the one that setup has made
+# for root. A host pays for each program that is begun here before the agent is: so nobody is asked but ls.
 _CHOOSE = """\
-tool=$1 place=$2; shift 2; ids=$(LC_ALL=C id)
-me=${ids#uid=}; name=${me#*(}; name=${name%%)*}; me=${me%%[ (]*}
-own=${ids#*gid=}; group=${own#*(}; group=${group%%)*}; own=${own%%[ (]*}; [ "$group" = "$name" ] || own=none
-way() {
-    set -- "$1" "$1"
-    while [ "$1" != / ]; do
-        printf '%s\\n' "$1"
-        if [ -L "$1" ]; then
-            set -- "$1" "$(readlink -- "$1")"
-            case $2 in /*) (way "$2");; *) (way "${1%/*}/$2");; esac
-        fi
-        set -- "${1%/*}"; set -- "${1:-/}"
+tool=$1 place=$2 me= own= why=; shift 2
+while read -r key real uid more; do [ "$key" != Uid: ] || { me=$uid; break; }; done </proc/self/status
+add() {
+    one=$1
+    while :; do
+        case $seen in *"
+$one
+"*) return;; esac
+        seen="$seen$one
+" new="$new$one
+"
+        [ "$one" != / ] || return
+        one=${one%/*}; one=${one:-/}
     done
+}
+owns() {
+    [ -n "$own" ] || {
+        ids=$(LC_ALL=C id); name=${ids#*(}; name=${name%%)*}
+        own=${ids#*gid=}; group=${own#*(}; group=${group%%)*}; own=${own%%[ (]*}; [ "$group" = "$name" ] || own=none
+    }
+    [ "$1" = "$own" ]
+}
+judge() {
+    path=/${1#*/}
+    set -- $1
+    case $1 in l*)
+        case $path in *' -> '*' -> '*) why="nobody can tell where ${path%% -> *} leads to"; return;; esac
+        to=${path#* -> } path=${path%% -> *}
+        case $to in /*) add "$to";; *) add "${path%/*}/$to";; esac;;
+    esac
+    case $3 in 0|"$me") ;; *) why="user $3 can change $path";; esac
+    case $1 in
+    l*|?????????[tT]*) ;;
+    ????????w*) why="everybody can change $path";;
+    ?????w*) owns "$4" || why="group $4 can change $path";;
+    esac
 }
 sound() {
     [ -x "$1" ] || return 1
-    set -f; IFS='
-'; set -- / $(way "$1"); unset IFS; set +f
-    why=$(LC_ALL=C ls -ldn -- "$@" | while read -r mode links uid gid size month day time path; do
-        case $mode in l*) continue;; esac
-        case $uid in 0|"$me") ;; *) echo "user $uid can change $path"; break;; esac
-        case $mode in
-        ?????????[tT]*) ;;
-        ????????w*) echo "everybody can change $path"; break;;
-        ?????w*) [ "$gid" = "$own" ] || { echo "group $gid can change $path"; break; };;
-        esac
-    done)
+    why= new= seen='
+'
+    add "$1"; add "$(cd -P -- "${1%/*}/" && pwd -P)"
+    set -f
+    while [ -n "$new" ]; do
+        IFS='
+'; set -- $new; new=
+        list=$(LC_ALL=C TIME_STYLE=locale QUOTING_STYLE=literal ls -ldn -- "$@") || why="nobody can look at $1"
+        for line in $list; do unset IFS; [ -n "$why" ] || judge "$line"; done
+        unset IFS
+        [ -z "$why" ] || break
+    done
+    set +f
     [ -z "$why" ]
 }
-why=; ! sound "$tool" || exec "$tool" "$@"; said=$why
+! sound "$tool" || exec "$tool" "$@"; said=$why
 [ "$me" != 0 ] || ! sound "$place" || exec "$place" "$@"
 [ -n "$said" ] || { echo "$tool: not found" >&2; exit 127; }
 echo "$said, so user $me does not run $tool" >&2; exit 126"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ops.core import envfile
 from ops.core.envfile import EnvFileError
@@ -17,6 +16,7 @@ from ops.node import inspection, superfluous
 from ops.node.managers import Manager, manager_of
 from ops.node.turn import Permit, unbound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ops.node.payload import Payload
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
 
 from ops.core import deaths, pidfile
 from ops.core.deaths import Deaths
@@ -29,6 +28,10 @@ from ops.node.location import located
 from ops.node.occupancy import slot_of
 from ops.node.record import Intent, Phase, SlotRecord
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 ALIVE_SECONDS = 1.0  # how long a process that cannot say READY=1 has to live to count as started
 _STATUS_BYTES = 1 << 20
 _WORDS = {
@@ -43,7 +46,7 @@ DRAINING = frozenset(word for word, state in _WORDS.items() if state is State.ST
 
 _FROZEN = "frozen by a signal: kill -CONT it, or stop it"
 
-Ask = Callable[[Byte], Optional[int]]
+Ask = Callable[[Byte], "int | None"]
 
 
 def asker(spec: ProcessSpec) -> Ask:
@@ -70,7 +73,7 @@ class Finding:
     pid_record: pidfile.PidRecord | None
     record: SlotRecord
     deaths: Deaths
-    consumer: dict[str, Any] | None
+    consumer: dict[str, object] | None
 
     @property
     def noted(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ops.core.deadline import Deadline
 from ops.core.process import already_on
@@ -13,6 +12,7 @@ from ops.core.protocol import ProcessReport, ProcessSpec
 from ops.core.records import replace
 from ops.core.states import State
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ops.node.operation import Operation
 

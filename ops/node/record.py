@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from ops.core import pidfile
 from ops.core.identity import Identity
 from ops.core.records import asdict, dataclass
 from ops.core.regular import content_of
 from ops.core.strenum import StrEnum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Intent(StrEnum):

@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+
+from ops.core.records import dataclass
 
 _SIOCGIFCONF = 0x8912  # netdevice(7)
 _IFREQ_BYTES = 40  # struct ifreq on 64 bit: a name of 16 bytes, then a sockaddr
@@ -107,7 +108,8 @@ def _connected(pid: int) -> set[int]:
     return found
 
 
-class _Kin(NamedTuple):
+@dataclass(frozen=True)
+class _Kin:
     """Which processes a host has below each parent, and in each session."""
 
     children: dict[int, list[int]]

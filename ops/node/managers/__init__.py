@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from ops.core import keeping
 from ops.core.keeping import Keeping
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node.turn import Permit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Manager(Protocol):
@@ -19,23 +24,18 @@ class Manager(Protocol):
 
     def status(self, spec: ProcessSpec) -> ProcessReport:
         """Report how a process is; changes and waits for nothing."""
-        ...
 
     def statuses(self, specs: Sequence[ProcessSpec]) -> tuple[ProcessReport, ...]:
         """Report how several processes are, in their order; whoever keeps them is asked once for all."""
-        ...
 
     def start(self, spec: ProcessSpec) -> ProcessReport:
         """Make it run and ready; one that runs already is left alone."""
-        ...
 
     def stop(self, spec: ProcessSpec) -> ProcessReport:
         """Make it end, and prove it; one that does not run is fine."""
-        ...
 
     def restart(self, spec: ProcessSpec) -> ProcessReport:
         """Put a new process in its place: by a warm handover where both can, else by a stop, its proof, and a start."""
-        ...
 
 
 def manager_of(kept: Keeping, emit: Callable[[Event], None], *, permit: Permit, lines: int = 20) -> Manager:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ops.core.protocol import Event, ProcessReport, ProcessSpec
 from ops.node import inspection, outdated
 from ops.node.managers.attempt import attempt
 from ops.node.turn import Permit, unbound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ops.node.operation import Operation
 

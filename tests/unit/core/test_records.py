@@ -173,7 +173,7 @@ def test_an_agent_answers_a_status_without_the_machinery_of_dataclasses(tmp_path
     # Then nothing of that was among it, nor what only other verbs need
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "ops.node.inspection" in imported
-    assert imported.isdisjoint({"dataclasses", "inspect", "psutil", "subprocess", "ops.core.release"})
+    assert imported.isdisjoint({"dataclasses", "inspect", "psutil", "subprocess", "typing", "ops.core.release"})
     assert json.loads(done.stdout.splitlines()[-1])["kind"] == "response"
 
 

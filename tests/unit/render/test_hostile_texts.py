@@ -22,7 +22,7 @@ from ops.core import telling
 from ops.core.checkup import Finding
 from ops.core.evidence import Evidence, SlotEvidence
 from ops.core.guarded import Guarded, write_json
-from ops.core.hints import UNIONS, hints_of
+from ops.core.hints import hints_of, is_union
 from ops.core.history import HistoryAnswer
 from ops.core.lag import LagRow
 from ops.core.pipeline import GitHub, GitLab, Level, error_text
@@ -70,7 +70,7 @@ class Terminal(io.StringIO):
 def filled(kind: Any, text: str) -> Any:
     """Make a value of a type in which every text is this one: all that a host could put there."""
     origin = get_origin(kind)
-    if origin in UNIONS:
+    if is_union(kind):
         return filled(next(one for one in get_args(kind) if one is not type(None)), text)
     if origin is tuple:
         return (filled(get_args(kind)[0], text),)
