@@ -126,6 +126,52 @@ def test_a_link_that_another_user_may_turn_is_not_followed_to_what_is_roots(tmp_
     assert not place.exists()
 
 
+def test_a_link_of_another_users_is_not_followed_where_a_sticky_folder_lets_it_stand(
+    tmp_path: Path, place: Path
+) -> None:
+    # Given another user's link in a sticky folder, to what is root's
+    require(ROOT)
+    tool(tmp_path / "roots" / "shared", "own")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    (tmp_path / "tmp" / "app").symlink_to(tmp_path / "roots")
+    os.chown(tmp_path / "tmp" / "app", OTHER, OTHER, follow_symlinks=False)
+    # Then nothing is run by it: its owner may turn it while root looks
+    done = run(tmp_path / "tmp" / "app")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.startswith(f"user {OTHER} can change {tmp_path / 'tmp' / 'app'}, ")
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("name", ["a -> b", "a\nb", "a  b", "-n", "*", "$(id)", "a\\tb", "ä"])
+def test_a_folder_of_any_name_is_looked_at_or_refused(tmp_path: Path, place: Path, name: str) -> None:
+    # Given a tool behind a link, in a folder whose name could be taken for something else
+    root = tmp_path / name
+    tool(root / "shared", "own")
+    # When it is started, its own and then one that anybody can change
+    own = run(root)
+    (root / "shared" / "karafka-ops-1").chmod(0o777)
+    anybodys = run(root)
+    # Then a name that cannot be told apart in a listing is refused, and no other one is
+    assert own.stdout == "own -I -m ops.node\n" or (own.returncode == 126 and name in ("a -> b", "a\nb")), own
+    assert (anybodys.returncode, anybodys.stdout) == (126, "")
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("style", ["TIME_STYLE=long-iso", "TIME_STYLE=+%s", "QUOTING_STYLE=c", "LC_ALL=de_DE.UTF-8"])
+def test_how_a_user_likes_listings_changes_nothing(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    # Given a tool behind a link, and a user's own way to list files
+    monkeypatch.setenv(*style.split("=", 1))
+    tool(tmp_path / "an app" / "shared", "own")
+    # Then it is started, and is not where anybody can change what the link leads to
+    assert run(tmp_path / "an app").stdout == "own -I -m ops.node\n"
+    (tmp_path / "an app" / "shared" / "karafka-ops-1" / "bin").chmod(0o777)
+    assert run(tmp_path / "an app").returncode == 126
+    assert not place.exists()
+
+
 def test_what_is_missing_is_said_as_a_shell_says_it(tmp_path: Path, place: Path) -> None:
     # Given nothing at all
     done = run(tmp_path)
