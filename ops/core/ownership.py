@@ -69,14 +69,15 @@ def owner_of(root: Path, more: Iterable[str] = ()) -> Owner | None:
     found = folder.stat()
     if found.st_uid:
         for part, facts in chain(folder):
-            if part != folder and (facts.st_uid not in (0, found.st_uid) or others_write(facts, found.st_gid)):
+            if part != str(folder) and (facts.st_uid not in (0, found.st_uid) or others_write(facts, found.st_gid)):
                 raise _mixed(root, f"belongs to user {found.st_uid}", part, facts)
         return Owner(found.st_uid, found.st_gid)
-    for below in (folder, *(root / one for one in FOLDERS), *map(Path, more)):
-        if not below.exists():
+    seen: set[str] = set()
+    for below in (str(folder), *(f"{root}/{one}" for one in FOLDERS), *more):
+        if not os.path.exists(below):  # noqa: PTH110  for each request: without the machinery of paths
             continue
-        for part, facts in chain(below):
-            if facts.st_uid or others_write(facts, last=root in (part, *part.parents)):
+        for part, facts in chain(below, seen):
+            if facts.st_uid or others_write(facts, last=f"{part}/".startswith(f"{root}/")):
                 raise _mixed(root, "is root's", part, facts)
     return None
 
@@ -96,22 +97,26 @@ def others_of(folder: Path, uid: int, group: int) -> str:
     return ""
 
 
-def chain(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def chain(path: str | Path, seen: set[str] | None = None) -> Iterator[tuple[str, os.stat_result]]:
     """Yield a folder and those above it, by the name it has and by all that links on the way lead to.
 
     Who can change one can put another in its place, also where it only leads on to somewhere else.
+
+    Parameters
+    ----------
+    seen : what others have been yielded before, which is passed over; it is added to.
     """
-    seen: set[Path] = set()
-    ways = [path]
+    seen = set() if seen is None else seen
+    ways = [str(path)]
     for way in ways:
-        for one in (way, *way.parents):
-            if one in seen:
-                continue
+        one, above = way, os.path.dirname(way)  # noqa: PTH120
+        while one not in seen:  # else those above it have been, too
             seen.add(one)
-            facts = one.lstat()
+            facts = os.lstat(one)
             yield one, facts
             if stat.S_ISLNK(facts.st_mode):
-                ways.append(one.parent / os.readlink(one))  # noqa: PTH115
+                ways.append(os.path.join(above, os.readlink(one)))  # noqa: PTH115, PTH118
+            one, above = above, os.path.dirname(above)  # noqa: PTH120
 
 
 def others_write(facts: os.stat_result, group: int = 0, *, last: bool = False) -> bool:
@@ -134,7 +139,7 @@ def nearest(root: Path) -> Path:
     return root
 
 
-def _mixed(root: Path, whose: str, part: Path, facts: os.stat_result) -> OwnershipError:
+def _mixed(root: Path, whose: str, part: str, facts: os.stat_result) -> OwnershipError:
     who = f"group {facts.st_gid} or others" if others_write(facts, last=True) else f"user {facts.st_uid}"
     hint = f"give it to the user whom the processes run as: chown -R USER: {root}; and let nobody else write there"
     return OwnershipError(f"{root} {whose}, but {who} can change {part}", hint)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 MOST_BYTES = 1 << 26
 """Of a file that is read whole."""
+_PIECE_BYTES = 1 << 20
 
 
 def opened(path: Path, flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
@@ -42,8 +43,12 @@ def content_of(path: Path) -> bytes:
     ------
     OSError : it cannot be read, is no regular file, or too long for any of ours.
     """
-    with os.fdopen(opened(path), "rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it is longer than {MOST_BYTES} bytes", str(path))
+    descriptor, data = opened(path), b""
+    try:
+        while part := os.read(descriptor, _PIECE_BYTES):
+            data += part
+            if len(data) > MOST_BYTES:
+                raise OSError(errno.EFBIG, f"it is longer than {MOST_BYTES} bytes", str(path))
+    finally:
+        os.close(descriptor)
     return data

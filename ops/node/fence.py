@@ -42,8 +42,7 @@ class FenceRecord:
         ------
         LockHeldError : a higher number was seen; nothing may be done.
         """
-        self.check(fence)
-        if self.read().number == fence.number:
+        if self.check(fence) == fence.number:
             return ""
         try:
             with durable.locked(self._path):
@@ -55,8 +54,12 @@ class FenceRecord:
             return f"the lease's number could not be noted: {error.what}"
         return ""
 
-    def check(self, fence: Fence) -> None:
+    def check(self, fence: Fence) -> int:
         """Look whether the lease still stands here.
+
+        Returns
+        -------
+        The highest number that was seen.
 
         Raises
         ------
@@ -69,6 +72,7 @@ class FenceRecord:
                 hint="nothing was done here; look at what they did (fab karafka.history), and start again; "
                 "if nobody has that lease, as after a clock that was wrong: fab karafka.unlock",
             )
+        return seen.number
 
 
 def permit_of(shared: str, fence: Fence | None) -> Permit:

@@ -75,7 +75,7 @@ def run(
     read: Callable[[Output], None] | None = None,
     program: int | None = None,
     whole: bool = False,
-    permit: Callable[[], None] = lambda: None,
+    permit: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Run a program to its end.
 
@@ -206,7 +206,7 @@ class _Ears:
         child: subprocess.Popen[bytes],
         take: Callable[[list[str]], None],
         deadline: Deadline,
-        permit: Callable[[], None],
+        permit: Callable[[], object],
         most: int,
     ) -> None:
         self.deadline = deadline

@@ -17,8 +17,8 @@ from ops.core.locks import Byte, SlotLock
 
 LOOK_SECONDS = 1.0  # between two looks at the lease, while something is waited for
 
-Permit = Callable[[], None]
-"""Raises a LockHeldError where nothing may be begun any more."""
+Permit = Callable[[], object]
+"""Raises a LockHeldError where nothing may be begun any more; what it returns is of no matter."""
 
 
 def unbound() -> None:
