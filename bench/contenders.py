@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.fleet import FAB, LIMIT_SECONDS, PROCESSES, REQUEST, Project
 from bench.measure import Contender
 from bench.peers import peer
-from ops.fleet.agent_command import shown
+from ops.fleet.transport.quoting import line_of
 
 OURS = "fab karafka.status"
 STARTUP = "fab --list"
@@ -111,13 +111,13 @@ PEERS: dict[str, Callable[[Project], Contender | None]] = {
 
 
 def command(project: Project) -> str:
-    """Give the agent's command line, the same on all hosts.
+    """Give the agent's command line, the same on all hosts, as `fab` sends it: what chooses the interpreter is in it.
 
     Its request comes from a file on the host: nobody but `fab` pays for sending it.
     """
     commands = {action.agent for action in project.actions}
     (agent,) = commands
-    return f"{shown(agent)} < {REQUEST}"
+    return f"{line_of(agent)} < {REQUEST}"
 
 
 def _contender(

@@ -12,13 +12,18 @@ from collections.abc import Sequence
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+-]+")
 _ESCAPES = {byte: f"\\0{byte:03o}" for byte in range(256) if not _PLAIN.fullmatch(chr(byte))}
-_DECODE = 'eval "exec $(printf %b "$0")"'
+_SHELL = ("/bin/sh", "-c")
+_DECODE = 'eval "$(printf %b "$0")"'
 
 
 def line_of(command: Sequence[str]) -> str:
     """Return a command line that runs this argv, whatever the host's log-in shell is."""
     if all(_PLAIN.fullmatch(word) for word in command):
         return " ".join(command)
-    text = shlex.join(command).encode(errors="surrogateescape")
-    encoded = text.decode("latin-1").translate(_ESCAPES)
+    if tuple(command[:2]) == _SHELL and command[3:]:  # which reads this in any case: a host need not start another one
+        _, _, script, _, *words = command
+        text = f"set -- {shlex.join(words)}\n{script}"
+    else:
+        text = f"exec {shlex.join(command)}"
+    encoded = text.encode(errors="surrogateescape").decode("latin-1").translate(_ESCAPES)
     return f"/bin/sh -c '{_DECODE}' '{encoded}'"

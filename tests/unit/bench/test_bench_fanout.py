@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from bench import contenders, fanout
 from bench.fleet import Project
 from bench.measure import Cost
 from bench.report import Report
-from ops.fleet.agent_command import interpreter_of, shown
+from ops.fleet.agent_command import interpreter_of
+from ops.fleet.transport.quoting import line_of
 from ops.sandbox.host import LocalHost
 from ops.sandbox.hosts import LocalFleet
 from ops.sandbox.service import HostFiles
@@ -78,14 +80,14 @@ def test_everybody_runs_the_agent_command_that_fab_runs(project: Project) -> Non
     # Given what fab's own plan asks the hosts
     assert len(project.actions) == 3
     command = contenders.command(project)
-    assert command == f"{shown(project.actions[0].agent)} < request.json"
+    assert command == f"{line_of(project.actions[0].agent)} < request.json"
     assert interpreter_of(project.actions[0].agent) == sys.executable
     # When the peers that are there are made
     made = [one for make in contenders.PEERS.values() if (one := make(project)) is not None]
     # Then each of them runs it, and has to find all six processes running
     assert contenders.GROUP in [one.name for one in made]
     for one in made:
-        assert command in one.argv or command in one.data.decode()
+        assert command in one.argv or json.dumps(command) in one.data.decode()
         assert one.times == 6
 
 
