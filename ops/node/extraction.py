@@ -149,7 +149,7 @@ class Tree:
     def file(
         self,
         path: Parts,
-        parts: Iterable[tuple[int | None, bytes]],
+        parts: Iterable[tuple[int | None, bytes | memoryview]],
         *,
         executable: bool = False,
         size: int | None = None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import subprocess
 
 _BLOCK_BYTES = 1 << 16
+_PIPE_BYTES = 1 << 20  # as much as any user may ask for (pipe(7)): the two ends take turns a sixteenth as often
+_SET_PIPE_BYTES = 1031  # F_SETPIPE_SZ, which `fcntl` has since 3.10
 _LINE_BYTES = 1 << 20
 _PART_BYTES = 1 << 16  # of a line that is told in parts
 _KEPT_LINES = 20
@@ -132,6 +136,8 @@ def run(
         ears = _Ears(pipe.fileno(), child, take, Deadline(seconds), permit, most)
         try:
             if read is not None and child.stdout is not None:
+                with suppress(OSError):  # this user has many wide pipes already
+                    fcntl.fcntl(child.stdout.fileno(), _SET_PIPE_BYTES, _PIPE_BYTES)
                 trouble = _read(Output(child.stdout.fileno(), ears), read)
             in_time = ears.listen()
         except _LateError:

@@ -38,6 +38,7 @@ class Tarball:
     def __init__(self, source: Readable, name: str) -> None:
         self._stream = _Stream(source)
         self._name = name
+        self._chunk = memoryview(bytearray(CHUNK_BYTES))
 
     def members(self) -> Iterator[tarfile.TarInfo]:
         """Read the headers; what of a member's content nobody has read is passed over.
@@ -62,8 +63,10 @@ class Tarball:
         if self._stream.block.strip(b"\0") or not self._stream.block:
             raise OpsError(f"{self._name} cannot be unpacked: it is damaged, or cut short: nothing marks its end")
 
-    def content(self, member: tarfile.TarInfo) -> Iterator[tuple[int, bytes]]:
+    def content(self, member: tarfile.TarInfo) -> Iterator[tuple[int, memoryview]]:
         """Read a file's content: where in the file, what; a sparse file has holes in between.
+
+        What is given is written over by the next part.
 
         Raises
         ------
@@ -77,11 +80,11 @@ class Tarball:
                     raise tarfile.ReadError("a file's pieces lie outside of it")
                 at, end = offset, offset + size
                 while at < end:
-                    part = self._stream.take(min(end - at, CHUNK_BYTES))
-                    if not part:
+                    count = self._stream.fill(self._chunk[: end - at])
+                    if not count:
                         raise tarfile.ReadError("it ends in the middle of a file")
-                    yield at, part
-                    at += len(part)
+                    yield at, self._chunk[:count]
+                    at += count
         except _DAMAGED as error:
             raise self._damaged(error) from error
 
@@ -128,20 +131,25 @@ class _Stream:
 
     def take(self, size: int) -> bytes:
         """Read some; less at the end alone."""
+        data = bytearray(size)
+        return bytes(data[: self.fill(memoryview(data))])
+
+    def fill(self, buffer: memoryview) -> int:
+        """Read some into a buffer; returns how many bytes, less than all at the end alone."""
         if self._file is None:
             self._file, self._troubles = _decompressed(self._source)
         try:
-            data = self._file.read(size)
+            count = self._file.readinto(buffer)
         except self._troubles as error:
             raise tarfile.ReadError(str(error)) from error
-        self._at += len(data)
-        return data
+        self._at += count
+        return count
 
 
 class _File(Protocol):
     """What an archive is read from: fewer bytes than were asked for at the end alone."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def readinto(self, buffer: memoryview, /) -> int: ...
 
 
 class _Raw(io.RawIOBase):
