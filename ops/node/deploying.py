@@ -127,7 +127,7 @@ class _Step:
     def _update(self) -> DeployAnswer:
         call, releases = self._call, self.releases
         there, current = releases.all(), releases.current()
-        if retention.unfinished(there, current):  # seldom: who is busy is a look at all processes of the host
+        if retention.unfinished(there, current):  # seldom, and who is busy is a look at all processes of the host
             for name in retention.unfinished(there, current, releases.busy()):
                 if self._remove(name):
                     self._tell("removed", f"{name}, which was not whole")
@@ -197,8 +197,11 @@ class _Step:
         return _done(f"{call.name} ended well")
 
     def _cleanup(self) -> DeployAnswer:
-        releases = self.releases
-        old = retention.superfluous(releases.all(), releases.current(), self._call.keep, releases.busy())
+        releases, keep = self.releases, self._call.keep
+        there, current = releases.all(), releases.current()
+        old = retention.superfluous(there, current, keep)
+        if old:  # who is busy is a look at all processes of the host
+            old = retention.superfluous(there, current, keep, releases.busy())
         gone = [name for name in old if self._remove(name)]
         return _done(f"removed {', '.join(gone)}" if gone else "nothing to remove")
 

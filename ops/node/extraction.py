@@ -50,11 +50,12 @@ def unpack(source: Readable, name: str, release: Path, root: Path, strip: int = 
 
 
 @contextmanager
-def unpacking(release: Path, root: Path) -> Iterator[Callable[[Readable, str, int], None]]:
+def unpacking(release: Path, root: Path) -> Iterator[Callable[[Readable, str, int], bool]]:
     """Put what archives have into a release's folder, one after the other; links are judged by all of it.
 
     It gives what takes an archive in: its bytes, its name for errors, and how many leading folders of its names are
-    left out; all of its members have to lie below the same ones.
+    left out; all of its members have to lie below the same ones. That says whether a folder has come with nothing in
+    it.
 
     Parameters
     ----------
@@ -67,10 +68,11 @@ def unpacking(release: Path, root: Path) -> Iterator[Callable[[Readable, str, in
     with Tree(release, root) as tree:
         name = ""
 
-        def take(source: Readable, called: str, strip: int) -> None:
+        def take(source: Readable, called: str, strip: int) -> bool:
             nonlocal name
             name = called
             _take_all(Tarball(source, name), name, Lead(strip), tree)
+            return bool(tree.hollow)
 
         yield take
         stray = tree.stray()
@@ -109,9 +111,15 @@ def write(parts: Iterable[bytes], name: str, release: Path, root: Path) -> None:
 
 
 class Tree:
-    """A release's folder while it is filled: held by descriptors, so that no path is looked up through a link."""
+    """A release's folder while it is filled: held by descriptors, so that no path is looked up through a link.
+
+    Attributes
+    ----------
+    hollow : folders that have come with nothing in them so far.
+    """
 
     def __init__(self, release: Path, root: Path) -> None:
+        self.hollow: set[Parts] = set()
         self._root = os.fsencode(release)
         self._owner = owner_below(root)
         self._links: dict[Parts, bytes] = {}
@@ -129,8 +137,10 @@ class Tree:
     def take(self, member: tarfile.TarInfo, tarball: Tarball, lead: Lead) -> None:
         """Put one member in its place."""
         path = lead.without(parts_of(member.name), is_folder=member.isdir())
+        self.hollow.discard(path[:-1])
         if member.isdir():
             self._folder(path)
+            self.hollow.add(path)
         elif not path:
             raise RefusedError("would take the place of the release's folder itself")
         elif member.isreg():

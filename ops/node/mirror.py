@@ -26,7 +26,7 @@ _LITERAL = {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
 _OWN = ("refs/heads/", "refs/tags/")
 _HEAD = "HEAD"  # of the repository: its default branch
 _NAME_ONE = "--branch, or the setting `branch`"
-_MAY_BE_COMMIT = re.compile(r"[0-9a-f]{4,64}|.*[~^].*", re.DOTALL)  # by its name, or from another one
+_MAY_BE_COMMIT = r"(?s:[0-9a-f]{4,64}|.*[~^].*)"  # by its name, or from another one
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 Tell = Callable[[str, str], None]
@@ -123,7 +123,7 @@ class Mirror:
         if commits:
             return commits.pop()
         known = self._commit(name, deadline) if (self.path / "HEAD").is_file() else ""
-        if not known and not _MAY_BE_COMMIT.fullmatch(name):
+        if not known and not re.fullmatch(_MAY_BE_COMMIT, name):
             raise OpsError(f"{name!r} is no branch, tag or commit of the repository", hint=_NAME_ONE)
         return known
 
@@ -156,7 +156,8 @@ class Mirror:
             fetched = self.git(words, deadline.remaining)
             if fetched.code == 0:
                 # what an earlier version, or Capistrano, has left there may have the password
-                self.git(("config", "remote.origin.url", address), deadline.remaining)
+                if not self._notes_only(address):
+                    self.git(("config", "remote.origin.url", address), deadline.remaining)
                 self.tell("mirror", f"updated in {time.monotonic() - began:.1f} s")
                 return
             why = fetched.lines[-1] if fetched.lines else fetched.code
@@ -174,6 +175,14 @@ class Mirror:
         finally:
             self._tidy()
         self.tell("mirror", f"made in {time.monotonic() - began:.1f} s")
+
+    def _notes_only(self, address: str) -> bool:
+        """Whether the one address that its settings have is this one, as git writes what needs no quotes."""
+        try:
+            lines = (self.path / "config").read_text(errors="replace").splitlines()
+        except OSError:
+            return False
+        return [line.strip() for line in lines if "url" in line.lower()] == [f"url = {address}"]
 
     def _ambiguous(self, name: str, own: Sequence[str]) -> OpsError:
         both = f"both a branch and a tag are called {name!r}, and are not the same commit"

@@ -15,14 +15,14 @@ from ops.node import extraction, lfs
 from ops.node.mirror import Mirror, Tell
 from ops.node.payload import Payload, Upload
 from ops.node.streaming import Run
-from ops.node.submodules import submodules
 from ops.node.tarball import Readable
 from ops.node.turn import Permit
 
 _WHEEL = ".whl"
 REPO = "repo"  # git's mirror, as Capistrano has it
+_SUBMODULES = ".gitmodules"
 
-Take = Callable[[Readable, str, int], None]
+Take = Callable[[Readable, str, int], bool]
 """Takes an archive in; see `extraction.unpacking`."""
 
 
@@ -94,17 +94,27 @@ def archive(
     top = f"{below}/".encode() if below else b""
     with extraction.unpacking(release, root) as take:
         words = (revision, "--", below) if below else (revision,)
-        _unpack(mirror, words, take, deadline, strip=len(top.split(b"/")) - 1)
+        hollow = _unpack(mirror, words, take, deadline, strip=len(top.split(b"/")) - 1)
+        # git packs a submodule as an empty folder, and has none of its own: to ask it is one more run for nothing
+        if not hollow and not os.path.lexists(release / _SUBMODULES):
+            return
+        from ops.node.submodules import submodules
+
         for one in submodules(mirror, revision, top, root / REPO / "modules", deadline):
             prefix = f"--prefix={os.fsdecode(one.path[len(top) :])}"
             _unpack(one.mirror, (prefix, one.commit), take, deadline)
 
 
-def _unpack(mirror: Mirror, words: Sequence[str], take: Take, deadline: Deadline, strip: int = 0) -> None:
-    """Take a commit in while git packs it: nothing of it lies on the disk twice."""
-    argv = (*lfs.options(), "archive", "--format=tar", *words)
-    ended = mirror.git(argv, deadline.remaining, read=lambda source: take(source, "git's archive", strip))
-    ended.require("git archive")
+def _unpack(mirror: Mirror, words: Sequence[str], take: Take, deadline: Deadline, strip: int = 0) -> bool:
+    """Take a commit in while git packs it: nothing of it lies on the disk twice; returns what `take` does."""
+    argv, hollow = (*lfs.options(), "archive", "--format=tar", *words), False
+
+    def read(source: Readable) -> None:
+        nonlocal hollow
+        hollow = take(source, "git's archive", strip)
+
+    mirror.git(argv, deadline.remaining, read=read).require("git archive")
+    return hollow
 
 
 def _mirror(source: str, root: Path, tell: Tell, run: Run) -> Mirror:

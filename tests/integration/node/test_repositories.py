@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -157,6 +158,7 @@ def test_a_broken_mirror_is_made_anew_also_where_it_cannot_be_removed(
 ASK = """
 import sys
 from pathlib import Path
+from typing import Any
 from ops.core.deadline import Deadline
 from ops.node import streaming
 from ops.node.mirror import Mirror
@@ -239,6 +241,43 @@ def test_submodules_come_with_a_release_their_own_too_by_addresses_as_git_reads_
     commit = made.commit()
     with pytest.raises(OpsError, match="leads out of the release"):
         host.release(made.folder, commit)
+
+
+def test_a_submodule_comes_though_export_ignore_keeps_its_address_out_of_the_release(
+    make: Callable[[str], Repository], host: Host
+) -> None:
+    # Given a repository with a submodule, and .gitmodules left out of what git packs
+    lib, made = make("lib"), make("source")
+    lib.commit(lib="lib")
+    made.git("submodule", "--quiet", "add", "../lib", "vendor/lib")
+    (made.folder / ".gitattributes").write_text(".gitmodules export-ignore\n.gitattributes export-ignore\n")
+    commit = made.commit(app="app")
+    # When it is released, then the submodule's files are there
+    assert files(host.release(made.folder, commit)) == {"app": "app", "vendor/lib/lib": "lib"}
+
+
+def test_a_release_of_a_commit_that_is_there_takes_two_runs_of_git_and_a_new_one_two_more(
+    make: Callable[[str], Repository], host: Host
+) -> None:
+    # Given a mirror of a repository that goes on
+    made, runs = make("source"), list[str]()
+    known = made.commit(app="app", folder__one="1")
+    host.release(made.folder, known)
+
+    def run(argv: Sequence[str], *args: Any, **how: Any) -> streaming.Ended:
+        runs.append(next(word for word in argv if word in ("rev-list", "fetch", "config", "archive", "ls-tree")))
+        return streaming.run(argv, *args, **how)
+
+    def release(commit: str) -> list[str]:
+        path = host.root / "releases" / f"{20270101000000 + len(runs)}"
+        path.mkdir()
+        runs.clear()
+        sources.archive(str(made.folder), commit, host.root, path, 60, lambda *_: None, run)
+        return runs
+
+    # When commits are released, then git is asked for no more than is needed: each run is time of every host
+    assert release(known) == ["rev-list", "archive"]
+    assert release(made.commit(app="new")) == ["rev-list", "fetch", "rev-list", "archive"]
 
 
 def test_a_submodule_that_cannot_be_fetched_ends_it_with_its_name(
