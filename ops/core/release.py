@@ -110,6 +110,8 @@ class DeployAction(StrEnum):
 
 CHANGING = frozenset(DeployAction) - {DeployAction.LIST, DeployAction.VERIFY, DeployAction.RESOLVE}
 """What is written into the host's audit log."""
+LISTING = frozenset({DeployAction.CHECK, DeployAction.LIST, DeployAction.REVERT})
+"""What is answered with the releases that there are then: to read all their records takes a host some time."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ class DeployAnswer:
 
     Attributes
     ----------
-    current : the release that `current` leads to; empty for none.
+    current : the release that `current` leads to; empty for none, and where it is not told: see `LISTING`.
     previous : what a rollback from there goes to; empty for nothing.
     releases : all of them, by name.
     revision : the commit that a branch was resolved to.

@@ -16,7 +16,7 @@ from ops.core.linked import REVISION
 from ops.core.masking import SECRETS
 from ops.core.protocol import Event, Request
 from ops.core.records import replace
-from ops.core.release import CHANGING, HOOK_FILE, DeployAction, DeployAnswer, DeployCall, Release
+from ops.core.release import CHANGING, HOOK_FILE, LISTING, DeployAction, DeployAnswer, DeployCall, Release
 from ops.node import audit, building, extraction, fitness, hook_file, lfs, linking, resident, sources, streaming
 from ops.node.archive_paths import shown_name
 from ops.node.payload import Payload
@@ -55,10 +55,11 @@ def deploy(
         if call.action in CHANGING:
             took = time.monotonic() - began
             audit.note(step.releases.shared, call, request.fence, took, trouble, step.remarks)
-    there = step.releases.all()
-    current = step.releases.current()
-    previous, remarks = retention.previous_of(there, current), tuple(step.remarks)
-    return replace(answer, current=current, previous=previous, releases=there, remarks=remarks)
+    answer = replace(answer, remarks=tuple(step.remarks))
+    if call.action not in LISTING:
+        return answer
+    there, current = step.releases.all(), step.releases.current()
+    return replace(answer, current=current, previous=retention.previous_of(there, current), releases=there)
 
 
 class _Step:

@@ -148,8 +148,7 @@ class Work:
 
     def _finish(self) -> None:
         keep = self._settings.keep_releases
-        self._there = self.fleet.ask(DeployAction.FINISH, keep=keep, leaving=self._from, **self._names)
-        self._keep_remarks(self._there)
+        self._keep_remarks(self.fleet.ask(DeployAction.FINISH, keep=keep, leaving=self._from, **self._names))
 
     def _keep_remarks(self, found: Mapping[str, DeployAnswer]) -> None:
         for host, answer in found.items():
