@@ -31,6 +31,7 @@ class Certificate:
     key, authority : in SSH's wire format.
     after, before : when it is valid, seconds since 1970.
     critical : options that whoever does not know them must refuse.
+    signature : the algorithm by which the authority has signed.
     """
 
     key: bytes
@@ -41,6 +42,7 @@ class Certificate:
     before: int
     critical: tuple[str, ...]
     authority: bytes
+    signature: str
 
     def flaw(self, host: str, now: float) -> str:
         """Say why it does not prove that a host is this one, empty where it does.
@@ -104,12 +106,13 @@ def read_certificate(data: bytes) -> Certificate:
     signature = fields.string()
     if fields.rest:
         raise CertificateError("its certificate cannot be read")
-    _prove(authority, signed, signature)
+    algorithm = _prove(authority, signed, signature)
     plain = b"".join(struct.pack(">I", len(one)) + one for one in (key_type.encode(), *own))
-    return Certificate(plain, kind, identity, principals, after, before, critical, authority)
+    return Certificate(plain, kind, identity, principals, after, before, critical, authority, algorithm)
 
 
-def _prove(authority: bytes, signed: bytes, signature: bytes) -> None:
+def _prove(authority: bytes, signed: bytes, signature: bytes) -> str:
+    """Prove a signature, and return its algorithm."""
     key_type, parts = type_of(authority), _Fields(signature).strings()
     algorithm = parts[0].decode(errors="replace") if len(parts) == 2 else "in no known form"
     if key_type not in _CLASSES:
@@ -122,6 +125,7 @@ def _prove(authority: bytes, signed: bytes, signature: bytes) -> None:
         fits = False
     if not fits:
         raise CertificateError("the signature of its certificate is wrong")
+    return algorithm
 
 
 class _Fields:

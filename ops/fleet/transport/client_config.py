@@ -63,6 +63,11 @@ class ClientConfig:
         value = self.text(key)
         return float(value) if value.replace(".", "", 1).isdigit() else None
 
+    def algorithms(self, key: str) -> tuple[str, ...]:
+        """Return an option's algorithms; none where it is not set, or changes a default that only ssh knows."""
+        text = self.text(key)
+        return () if text.startswith(("+", "-", "^")) else tuple(one for one in text.split(",") if one)
+
     def files(self, key: str) -> tuple[str, ...]:
         """Give an option's files, as paths."""
         value = self.options.get(key) or ()

@@ -219,4 +219,9 @@ def _ssh_words(error: SSHException, silent: tuple[str, str]) -> tuple[str, str]:
             "it closes connections before its first word",
             "its sshd may have too many of them (MaxStartups), or shut this address out for a while",
         )
+    if "no acceptable host key" in text:
+        return (
+            "it has no host key of a kind that may be asked for",
+            "HostKeyAlgorithms of ssh_config, or disabled_algorithms of connect_kwargs, leaves the others out",
+        )
     return f"the connection failed: {text}", "its sshd's log says more"

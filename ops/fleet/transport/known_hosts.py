@@ -107,12 +107,14 @@ class Trust:
     host : what a certificate has to be made out to.
     entries : the lines for the host and port; for the bare name, which count where the port has none.
     revoked : keys that are good for no host.
+    signatures : the algorithms by which an authority may sign (CASignatureAlgorithms); none for all that are known.
     """
 
     host: str
     entries: tuple[Entry, ...]
     bare: tuple[Entry, ...] = ()
     revoked: frozenset[bytes] = frozenset()
+    signatures: tuple[str, ...] = ()
 
     def judge(self, key: bytes, now: float | None = None) -> Judgement:
         """Judge the key that a host shows.
@@ -164,6 +166,9 @@ class Trust:
         authorities = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == _AUTHORITY}
         if certificate.authority not in authorities:
             return f"its authority {fingerprint(certificate.authority)} is not in known_hosts"
+        if self.signatures and certificate.signature not in self.signatures:
+            signed = f"the certificate {certificate.identity!r} is signed by {certificate.signature}"
+            return f"{signed}, which CASignatureAlgorithms of ssh_config leaves out"
         return certificate.flaw(self.host, now)
 
 

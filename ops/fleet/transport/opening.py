@@ -35,20 +35,22 @@ class _Transport(Transport):
     """Asks for AES-GCM first: one pass encrypts and authenticates, where paramiko's own first choice takes two.
 
     An upload to many hosts is bound by both sides' CPU: see `python -m bench.deploy`. And it asks for the kinds of host
-    keys first that can be trusted, for certificates where an authority is known, and not otherwise.
+    keys first that can be trusted, for certificates where an authority is known, and not otherwise; for no kind that
+    HostKeyAlgorithms of ssh_config leaves out.
     """
 
     _preferred_ciphers = tuple(
         sorted(Transport._preferred_ciphers, key=lambda name: "-gcm@" not in name)  # type: ignore[attr-defined]
     )
     trusted: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     shows_certificates = False
 
     @property
     def preferred_keys(self) -> Sequence[str]:
-        possible = super().preferred_keys
+        possible = [one for one in super().preferred_keys if not self.allowed or one in self.allowed]
         first = [one for one in self.trusted if one in possible]
-        return (*first, *(one for one in possible if one not in first and "-cert-" not in one))
+        return (*first, *(one for one in possible if one not in first and "-cert-" not in one)) or possible
 
     def _really_parse_kex_init(self, m: Any, ignore_first_byte: bool = False) -> Any:
         parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]
@@ -197,9 +199,8 @@ class _Attempt:
 
     def _factory(self, sock: Any, **kwargs: Any) -> Transport:
         self._transport = _Transport(sock, **kwargs)
-        allowed = self._config.text("hostkeyalgorithms").split(",")
-        wanted = self._trust.algorithms
-        self._transport.trusted = tuple(one for one in wanted if one in allowed) or wanted
+        self._transport.trusted = self._trust.algorithms
+        self._transport.allowed = self._config.algorithms("hostkeyalgorithms")
         return self._transport
 
 

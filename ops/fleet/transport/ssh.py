@@ -220,6 +220,7 @@ class SSHTransport:
                 self._known_hosts.entries(way.known_as, files),
                 self._known_hosts.entries(bare, files) if bare else (),
                 frozenset(key for file in revoked for key in revoked_keys(file)),
+                config.algorithms("casignaturealgorithms"),
             )
         except OSError as error:
             raise UnreachableError(f"{error.filename} cannot be read: {error.strerror}", where=way.where) from error

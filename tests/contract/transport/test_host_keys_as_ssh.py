@@ -47,6 +47,9 @@ CASES = {
     "a key of another kind": ("web1 {rsa}", "", ("is not in",)),
     "HostName": ("web1.example.com {host}", "HostName web1.example.com", ()),
     "the name it was asked by": ("web1 {host}", "HostName web1.example.com", ("is not in",)),
+    "its kind left out": ("web1 {host}", "HostKeyAlgorithms -ssh-ed25519", ("no host key of a kind",)),
+    "certificates alone, which it has not": ("web1 {host}", "HostKeyAlgorithms *-cert-*", ("no host key of a kind",)),
+    "another kind first": ("web1 {host}", "HostKeyAlgorithms ^rsa-sha2-512", ()),
     "revoked by a list": ("web1 {host}", "RevokedHostKeys {revoked}", ("is revoked",)),
 }
 
@@ -150,6 +153,35 @@ def test_certificates_of_each_kind_of_key(
     # Then it is trusted where ssh trusts it
     refusal = beside.ours("web1")
     assert (refusal == "") == (beside.ssh("web1") == "") == trusted, refusal
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("allowed", "known", "words"),
+    [
+        ("rsa-sha2-512", "", ()),
+        ("-ssh-ed25519", "", ()),
+        ("ssh-ed25519", "", ("is signed by rsa-sha2-512", "CASignatureAlgorithms")),
+        ("-rsa-sha2-512", "", ("is signed by rsa-sha2-512", "CASignatureAlgorithms")),
+        ("-rsa-sha2-512", "web1 {host}", ()),
+    ],
+)
+def test_an_authority_signs_by_what_ssh_config_allows(
+    beside: Beside, allowed: str, known: str, words: tuple[str, ...]
+) -> None:
+    # Given a certificate that an RSA key has signed, and which algorithms may sign
+    beside.key("rsa-ca", "rsa")
+    certificate = beside.sign("host", "rsa-ca", "-h", "-n", "web1")
+    plain = known.format(host=beside.key("host"))
+    beside.known_hosts.write_text(f"@cert-authority web1 {beside.key('rsa-ca')}\n{plain}\n")
+    beside.system_hosts.write_text("")
+    server = beside.server("host", certificate)
+    beside.write(f"Host web1\n  ProxyCommand {server}\n  CASignatureAlgorithms {allowed}\n")
+    # Then it is trusted where ssh trusts it, else the words say why
+    refusal = beside.ours("web1")
+    assert bool(refusal) == bool(beside.ssh("web1")) == bool(words), refusal
+    for word in words:
+        assert word in refusal
 
 
 @pytest.mark.soak

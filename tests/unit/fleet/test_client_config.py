@@ -173,6 +173,16 @@ def test_files_of_keys_have_their_tokens_in_place(tmp_path: Path, monkeypatch: p
 
 
 @needs(SSH)
+@pytest.mark.parametrize(
+    ("text", "found"), [("ssh-ed25519,rsa-sha2-512", ("ssh-ed25519", "rsa-sha2-512")), ("", ()), ("+ssh-rsa", ())]
+)
+def test_algorithms_are_those_that_are_listed(text: str, found: tuple[str, ...]) -> None:
+    # Given a list of algorithms; one that changes ssh's own list is whole where ssh was asked, and unknown elsewhere
+    config = ClientConfig("web1", "web1", 22, "deploy", {"hostkeyalgorithms": text})
+    # Then they are found, and none where the choice is open
+    assert config.algorithms("hostkeyalgorithms") == found
+
+
 def test_files_with_blanks_in_their_names_are_told_apart(tmp_path: Path) -> None:
     # Given a file whose name has a blank, beside one that is not there
     (tmp_path / "my hosts").touch()

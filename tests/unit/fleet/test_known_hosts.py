@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,18 @@ def test_a_revoked_authority_or_key_spoils_a_certificate(tmp_path: Path) -> None
     assert stranger.finding is Finding.UNKNOWN
     assert fingerprint(wire(authority)) in stranger.reason
     assert trust(tmp_path, f"@cert-authority db* {authority}").judge(data).finding is Finding.UNKNOWN
+
+
+@needs(SSH)
+@pytest.mark.parametrize(("allowed", "good"), [((), True), (("ssh-ed25519",), True), (("rsa-sha2-512",), False)])
+def test_an_authority_has_to_sign_as_ssh_config_allows(tmp_path: Path, allowed: tuple[str, ...], good: bool) -> None:
+    # Given a good certificate, signed by an ed25519 key, and the algorithms that may sign
+    data, _, authority = certificate(tmp_path, "-h", "-n", "web1")
+    made = replace(trust(tmp_path, f"@cert-authority * {authority}"), signatures=allowed)
+    # Then it is trusted where that one is among them, else the reason names it
+    judgement = made.judge(data)
+    assert (judgement.finding is Finding.KNOWN) == good
+    assert ("is signed by ssh-ed25519" in judgement.reason) == (not good)
 
 
 @needs(SSH)
