@@ -21,16 +21,20 @@ MASK = "********"
 _NAME = re.compile(
     r"(?<!by)(?<!com)pass(?!enger|iv|thr|ed\b|ing|port)|pwd|secret|token|(?<!mon)(?<!tur)(?<!hoc)key(?!board|space|stone|word)"
     r"|cred|dsn|jaas|auth(?!or(?!i[sz]))|private|webhook|cookie|salt|signature|conn(ection)?_?str"
-    r"|(^|[_.-])(pat|pin|otp|pw|sas|sig)($|[_.-])|bearer|(^|[_.-])(jwt|hmac|totp|mnemonic|pepper)$",
+    r"|(^|[_.-])(pat|pin|otp|sas|sig)($|[_.-])|pw($|[_.-])|bearer|(^|[_.-])(jwt|hmac|totp|mnemonic|pepper)$",
     re.IGNORECASE,
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
 # The rest is made when it is first needed: an agent's start is waited for
 _ABOUT = r"(file|filename|path|dir|folder|location|sock|url|uri|endpoint)\Z"  # of a name: where it is, not it
+_SCHEME = r"(?i:basic|bearer|token|digest|apikey)\s{1,9}"  # of HTTP's Authorization, before what it is about
 _ASSIGNED = (
-    r"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{0,80})[\"']?\s{0,9}[=:]\s{0,9}"
-    r"(?:\"(?P<a>[^\"]+)\"|'(?P<b>[^']+)'|(?P<c>[^\s&;,\"']+))"
+    rf"(?P<name>[A-Za-z_][A-Za-z0-9_.-]{{0,80}})[\"']?\s{{0,9}}[=:]\s{{0,9}}(?:{_SCHEME})?"
+    r"(?:\"(?P<a>(?:[^\"\\]|\\.)+)\"|'(?P<b>[^']+)'|\{(?P<d>[^{}\"']+)\}|(?P<c>[^\s&;,\"']+))"
 )
+_BEHIND = rf"(?:{_SCHEME}|[^\s:/@]+:)(\S+)"  # user:password, as one value
+_HOLDER = r"(?i)(?:^|[_.-])(?:secret|password|passphrase|token|api_?key)s?\Z"  # of a mapping: all in it are secrets
+_LONG = 4096  # characters of a value that are looked through for more
 _OPTION = r"(?:^|\s)--?(?P<name>[A-Za-z][A-Za-z0-9_-]{0,80})\s{1,9}(?P<c>[^\s-]\S*)"
 _PLAIN_KEY = r"(?i)^(?!.*(api|access|secret|private|auth|sign|encr|master|account|shared|license|pass)).*key"
 _NAMED = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
@@ -47,6 +51,7 @@ x-access-token x-token-auth gitlab-ci-token git plain scram-sha-256 scram-sha-51
 stopped dead crash-looping unknown ready ended failed killed done whole bad updating removing current release revision
 branch host hosts process processes state lease fence start stop restart status deploy rollback check list resolve
 update build verify publish revert mark finish cleanup hook notify alive auto systemd supervisor pidfile worker server
+basic bearer digest
 message error file value string bytes http https consumer group groups topic topics partition offset member
 """
 COMMON = frozenset(_WORDS.split())
@@ -131,7 +136,11 @@ def sounds_secret(name: str) -> bool:
 
 def is_secret(name: str, value: Any) -> bool:
     """Whether what stands under a name is a secret, and not a switch or a place (`SSL_KEY_FILE: /etc/...`)."""
-    if value is None or isinstance(value, bool) or not sounds_secret(name):
+    if value is None or isinstance(value, bool):
+        return False
+    if name.upper() in _WORKING_FOLDER:  # or ODBC's `Pwd=`
+        return isinstance(value, str) and not value.startswith("/")
+    if not sounds_secret(name):
         return False
     return not (isinstance(value, str) and re.search(_ABOUT, name, re.IGNORECASE) and _is_place(name, value))
 
@@ -155,12 +164,15 @@ def _found(data: Any, name: str, above: frozenset[int]) -> Iterator[str]:
         if id(data) in above:  # YAML's anchors may make a mapping that contains itself
             return
         inside = above | {id(data)}
+        above_all = f"{name}." if isinstance(data, Mapping) and re.search(_HOLDER, name) else ""
         for key, value in data.items() if isinstance(data, Mapping) else ((name, value) for value in data):
-            yield from _found(value, str(key), inside)
+            yield from _found(value, f"{above_all}{key}", inside)
         if not isinstance(data, Mapping):
             yield from _behind_options(data)
     elif is_secret(name, data):
         yield str(data)
+        if behind := re.fullmatch(_BEHIND, str(data).strip()):
+            yield behind[1]
     if isinstance(data, str):
         yield from _inside(data)
 
@@ -181,13 +193,29 @@ def _inside(text: str) -> Iterator[str]:
         yield from secrets_of(text)
     elif "@" in text and (bare := re.match(r"[^\s:/@]+:(\S+)@\S+\Z", text)):  # user:password@tcp(host)/database
         yield bare[1]
-    assigned = re.finditer(_ASSIGNED, text) if "=" in text or ":" in text else ()
-    options = re.finditer(_OPTION, text) if "-" in text else ()
-    for match in (*assigned, *options):
-        found, name = match.groupdict(), match["name"]
-        value = next(one for one in (found.get("a"), found.get("b"), found["c"]) if one)
-        if is_secret(name, value) and not value.startswith(("$", "//")) and not re.match(_PLAIN_KEY, name):
+    if "=" in text or ":" in text:
+        yield from _assigned(text)
+    for match in re.finditer(_OPTION, text) if "-" in text else ():
+        if _is_assigned(match["name"], match["c"]):
+            yield match["c"]
+
+
+def _assigned(text: str) -> Iterator[str]:
+    """Yield what is assigned to secrets' names, also within what is assigned to another one: `https://host/?token=`."""
+    pattern, at = re.compile(_ASSIGNED, re.DOTALL), 0
+    while match := pattern.search(text, at):
+        value = next(match[one] for one in "abdc" if match[one])
+        at = match.end()
+        if _is_assigned(match["name"], value):
             yield value
+            if match["a"] and "\\" in value:
+                yield re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+        elif len(value) <= _LONG:
+            at = match.end("name") + 1
+
+
+def _is_assigned(name: str, value: str) -> bool:
+    return is_secret(name, value) and not value.startswith(("$", "//")) and not re.match(_PLAIN_KEY, name)
 
 
 def _forms(value: str) -> set[str]:

@@ -29,7 +29,15 @@ NAMES = (
         "REDISCLI_AUTH",
         "HTTP_AUTHORIZATION",
     ),
-    *("SLACK_WEBHOOK", "SECRET_KEY_BASE", "PRIVATE_KEY", "DB_CREDENTIALS", "AZURE_CONNECTION_STRING", "passphrase"),
+    *(
+        "LDAP_BINDPW",
+        "SLACK_WEBHOOK",
+        "SECRET_KEY_BASE",
+        "PRIVATE_KEY",
+        "DB_CREDENTIALS",
+        "AZURE_CONNECTION_STRING",
+        "passphrase",
+    ),
 )
 OTHERS = (
     *(
@@ -179,6 +187,40 @@ def test_values_within_other_values_are_learned() -> None:
     for one in ("opt1on-one", "opt1on-two", "j4as-inner", "MIIabcdefgh", "dsn-p@ss"):
         assert one not in secrets.hide(f"it was {one}")
     assert secrets.hide("blue u run") == "blue u run"
+
+
+@pytest.mark.parametrize(
+    ("data", "secret"),
+    [
+        ({"HOOK": "https://host.example.com/in?access_token=first-0f-query"}, "first-0f-query"),
+        ({"JAVA_OPTS": "opts=-Dsasl.password=w1thin-another"}, "w1thin-another"),
+        ({"HEADER": "Authorization: Bearer behind.a.sch3me"}, "behind.a.sch3me"),
+        ({"HEADERS": "X-Trace: 1, Authorization: Basic dXNlcjpwYXNz"}, "dXNlcjpwYXNz"),
+        ({"HTTP_AUTHORIZATION": "Bearer value.of.sch3me"}, "value.of.sch3me"),
+        ({"BASIC_AUTH": "user:behind-a-us3r"}, "behind-a-us3r"),
+        ({"CONFIG": json.dumps({"client_secret": 'quoted"1nside'})}, 'quoted"1nside'),
+        ({"CONFIG": json.dumps({"client_secret": 'quoted"1nside'})}, json.dumps('quoted"1nside')[1:-1]),
+        ({"ODBC": "Uid=app;Pwd={1n;braces};Encrypt=yes"}, "1n;braces"),
+        ({"secrets": {"billing": "b3low-a-name"}}, "b3low-a-name"),
+        ({"db": {"password": {"value": "b3low-a-name"}}}, "b3low-a-name"),
+    ],
+)
+def test_a_secret_is_found_behind_whatever_stands_before_it(data: dict[str, object], secret: str) -> None:
+    # Given a value in which another name, a scheme, a user or a mapping comes before the secret
+    secrets = Secrets()
+    secrets.learn(data)
+    # Then it is hidden by itself
+    assert secret not in secrets.hide(f"it was <{secret}> today")
+
+
+def test_words_of_a_scheme_and_names_beside_secrets_stay() -> None:
+    # Given a scheme without anything behind it, and what stands beside a secret
+    secrets = Secrets()
+    secrets.learn(
+        {"auth": "Basic", "auth_options": {"realm": "warehouse"}, "URL": "https://h/?user=walter&token=t0ken-t0ken"}
+    )
+    # Then they are shown
+    assert secrets.hide("Basic warehouse walter") == "Basic warehouse walter"
 
 
 def test_a_key_that_is_none_of_a_lock_is_no_secret_within_a_command() -> None:
