@@ -27,7 +27,9 @@ class EnvFileError(OpsError):
 
 
 def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, str]:
-    """Read an env file; a missing one is empty. Its secrets are learned, so that no output has them.
+    """Read an env file; a missing one is empty, but no link to one that is missing.
+
+    Its secrets are learned, so that no output has them.
 
     Parameters
     ----------
@@ -45,6 +47,9 @@ def read(path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, s
                 raise EnvFileError(trouble, where=str(path), hint=hint)
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():  # somebody means it to be there: without it a process would have no secrets
+            what = f"the env file is a link to {os.readlink(path)}, which is not there"  # noqa: PTH115
+            raise EnvFileError(what, where=str(path)) from None
         return {}
     except OSError as error:
         raise EnvFileError(f"the env file cannot be read: {error.strerror}", where=str(path)) from error

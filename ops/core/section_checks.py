@@ -38,6 +38,9 @@ def troubles(settings: Settings) -> Iterator[tuple[str, str]]:
     for one in links:
         if settings.build is True and one.path.split("/")[0] == ".venv":
             yield one.key, f"{one.path!r}: the default build makes one in each release, over what is there; set build"
+    source = settings.repo_url or ""
+    if "://" in source and " " in source:  # whose password it may be part of, so it is not shown
+        yield "repo_url", "expected a URL without blanks; one of a password or a path is written %20"
     tree = settings.repo_tree
     if tree is not None and ({"", ".", ".."} & set(tree.rstrip("/").split("/")) or not tree.isprintable()):
         yield "repo_tree", f"expected a folder of the repository, got {tree!r}"

@@ -111,6 +111,7 @@ def test_the_stage_is_the_named_one_the_default_one_or_the_only_one() -> None:
             (section(deploy_to=path), ["karafka.deploy_to", "written as '/srv/app'", repr(path)])
             for path in ("/srv/app/", "//srv/app", "/srv//app", "/srv/./app", "/srv/other/../app")
         ),
+        (section(repo_url="https://u:p w@h/r.git"), ["karafka.repo_url", "without blanks", "%20"]),
         (section(linked_dirs=["~/log"]), ["karafka.linked_dirs[0]", "'~/log'", "home"]),
         (section(pid="/run/k.pid"), ["karafka.pid", "below shared/"]),
         (section(pid="../k.pid"), ["karafka.pid", "below shared/"]),

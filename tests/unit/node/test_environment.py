@@ -172,6 +172,19 @@ def test_a_missing_env_file_is_empty_and_one_that_is_no_file_is_an_error(tmp_pat
         envfile.read(tmp_path)
 
 
+def test_a_linked_env_file_is_read_and_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+    # Given a link to where something else writes the secrets
+    link, target = tmp_path / "env", tmp_path / "mounted"
+    link.symlink_to(target)
+    # When they are not there yet, then no process begins without them
+    with pytest.raises(EnvFileError, match="which is not there"):
+        envfile.read(link)
+    # And once they are, they are read
+    target.write_text("A=1")
+    target.chmod(0o600)
+    assert envfile.read(link) == {"A": "1"}
+
+
 def test_the_agents_own_word_is_last(tmp_path: Path) -> None:
     # Given an agent's environment, settings and an env file that all have something to say
     path = tmp_path / "env"
