@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from ops.core.deadline import Deadline
 from ops.core.installation import HostFile
@@ -10,7 +11,7 @@ from ops.core.keeping import Keeping
 from ops.core.records import replace
 from ops.core.supervisor import enabled_in, programs_in
 from ops.node.placing import Places
-from ops.node.supervisord import ACTIVE, Supervisord, SupervisorError
+from ops.node.supervisord import ACTIVE, Supervisord, SupervisorError, UnknownProgramError
 
 _REMOVE_SECONDS = 10.0
 _AUTOSTART = re.compile(r"^autostart\s*=.*$", re.MULTILINE)
@@ -88,11 +89,14 @@ def _prove(kept: Keeping, server: Supervisord, conf: HostFile) -> None:
 
     Raises
     ------
-    SupervisorError : it does not; the text says which files it reads.
+    SupervisorError : it does not; the text says which files it reads, or which group it has them in.
     """
     missing = programs_in(conf.text) - server.programs().keys()
     if not missing:
         return
+    for name in sorted(missing):
+        with suppress(UnknownProgramError):
+            server.program(name)  # says so where somebody has put it into a group
     from ops.node.supervisor_conf import SupervisorConfError, patterns
 
     try:

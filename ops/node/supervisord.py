@@ -10,6 +10,7 @@ import http.client
 import socket
 import xmlrpc.client
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -104,14 +105,13 @@ class Supervisord:
         self._proxy("close")()
 
     def programs(self) -> dict[str, Program]:
-        """Give all programs, in one call.
+        """Give all programs that are a group of their own, as ours are, in one call.
 
         Raises
         ------
         SupervisorError : supervisord cannot be asked.
         """
-        found: Any = self._call(lambda: self._proxy.supervisor.getAllProcessInfo())
-        return {one["name"]: _program(one) for one in found}
+        return {one["name"]: _program(one) for one in self._all() if one["name"] == one["group"]}
 
     def program(self, name: str) -> Program:
         """Give one program.
@@ -119,7 +119,7 @@ class Supervisord:
         Raises
         ------
         SupervisorError : supervisord cannot be asked.
-        UnknownProgramError : it has no such program.
+        UnknownProgramError : it has no such program, also in no group of somebody's.
         """
         return _program(self._call(lambda: self._proxy.supervisor.getProcessInfo(name), name))
 
@@ -179,6 +179,15 @@ class Supervisord:
         if not deadline.poll(gone):
             raise SupervisorError(f"supervisord has not ended it within {in_seconds(deadline.seconds)}", where=name)
 
+    def _all(self) -> Any:
+        return self._call(lambda: self._proxy.supervisor.getAllProcessInfo())
+
+    def _group_of(self, name: str) -> str:
+        """Return the group that somebody has put a program into; empty for none, or where nobody can tell."""
+        with suppress(SupervisorError):
+            return next((str(one["group"]) for one in self._all() if one["name"] == name), "") if name else ""
+        return ""
+
     def _call(self, call: Callable[[], T], name: str = "", fine: Fault | None = None) -> T | None:
         try:
             return call()
@@ -223,6 +232,9 @@ class Supervisord:
 
     def _refusal(self, fault: xmlrpc.client.Fault, name: str) -> SupervisorError:
         if fault.faultCode == Fault.BAD_NAME:
+            if group := self._group_of(name):
+                hint = f"take it out of [group:{group}] in supervisord's files, and: supervisorctl update"
+                return SupervisorError(f"supervisord has {name} in the group {group}, not by itself", hint=hint)
             return UnknownProgramError(f"supervisord knows no program {name}", hint="fab karafka.install")
         if fault.faultCode in (Fault.NO_FILE, Fault.NOT_EXECUTABLE):
             hint = "the tool's own interpreter is made by: fab karafka.setup"

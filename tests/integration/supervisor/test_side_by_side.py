@@ -99,6 +99,27 @@ def test_one_of_the_same_name_in_another_folder_is_not_replaced(kept_of: MakeKep
     assert conf.exists()
 
 
+def test_a_program_that_somebody_has_put_into_a_group_is_named_with_it(kept: Kept) -> None:
+    # Given an installed application, of which somebody has put a program into a group of supervisor's
+    spec = kept.spec()
+    assert not ask(kept, Verb.INSTALL, [spec]).error
+    program, group = kept.keeping.program(spec.name), kept.server.conf_d / "group-of-somebody.conf"
+    group.write_text(f"[group:consumers]\nprograms = {program}\n")
+    try:
+        kept.server.update()
+        # When it is started, and installed with one more
+        started, installed = kept.ask(Verb.START, spec), ask(kept, Verb.INSTALL, [spec, kept.spec(index=1)])
+        # Then both say what is in the way, and neither leads to the other
+        for said in (started.error or started.processes[0].message, installed.error):
+            assert f"{program} in the group consumers" in said
+            assert "karafka.install" not in said
+        # And a stop does not take it for one that supervisord has nothing to do with
+        assert not kept.one(Verb.STOP, spec).ok
+    finally:
+        group.unlink()
+        kept.server.update()
+
+
 def test_an_application_is_told_from_one_whose_name_begins_alike_when_its_unit_is_read() -> None:
     from ops.node.verifying import own_lines
 
