@@ -168,12 +168,22 @@ def _stage(section: Mapping[str, Any], name: str, own: Any) -> Settings:
         raise SettingsError("one for all stages", where=f"{path}.tool", hint=f"move it to {ROOT}.tool")
     common = {key: value for key, value in section.items() if key not in ("stages", "stage")}
     merged = _plain({**_merge(common, own), "stage": name})
+    _spell_folders(merged)
     try:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
         raise explained(error, merged, path, own) from None
     _check(settings, path, own)
     return settings
+
+
+def _spell_folders(merged: dict[str, Any]) -> None:
+    """Let applications' folders have one spelling each: names that are made of it are then the same everywhere."""
+    hosts = merged.get("hosts")
+    for one in (merged, *(hosts if isinstance(hosts, list) else ())):
+        folder = one.get("deploy_to") if isinstance(one, dict) else None
+        if isinstance(folder, str) and folder.startswith("/"):
+            one["deploy_to"] = "/" + "/".join(part for part in folder.split("/") if part not in ("", "."))
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
