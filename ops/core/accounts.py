@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -26,7 +27,13 @@ def has_account() -> bool:
 
 def home_path(name: str) -> str:
     """Return a path with the home folder in the place of `~`; of a user who is not there, or has none, as it is."""
+    return _home_path(name, os.environ.get("HOME")) if name.startswith("~") else name
+
+
+@lru_cache(256)
+def _home_path(name: str, _: str | None) -> str:
+    """Return it; the operator asks for the same paths for each host of a fleet."""
     try:
-        return str(Path(name).expanduser()) if name.startswith("~") else name
+        return str(Path(name).expanduser())
     except RuntimeError:
         return name

@@ -7,11 +7,11 @@ answers from a script. One contract suite holds for all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ops.core.deadline import Deadline
 from ops.core.errors import UnreachableError
+from ops.core.records import dataclass
 
 ERROR_BYTES = 4096  # of standard error are kept, the last ones
 

@@ -82,7 +82,7 @@ def agent_path(config: ClientConfig, option: str = "identityagent") -> str | Non
 
 def matching(keys: tuple[AgentKey, ...], path: str) -> tuple[AgentKey, ...]:
     """Give the agent's keys that are the same as a file's; their certificates first."""
-    public = public_key(path)
+    public = public_key(path) if keys else None
     if public is None:
         return ()
     found = [key for key in keys if plain_key(key.blob) == public]

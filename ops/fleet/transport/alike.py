@@ -46,18 +46,20 @@ def kind(name: str, known: Patterns) -> tuple[bool, ...] | None:
     return tuple(_meant(name, one) for one in known) if _PLAIN.fullmatch(name) else None
 
 
-def renamed(options: Mapping[str, Any], name: str, other: str) -> dict[str, Any] | None:
-    """Return what ssh says of another host of the same kind; None where more of it than the name may differ.
+def is_common(options: Mapping[str, Any], name: str) -> bool:
+    """Return whether ssh says the same of all hosts of a kind, but for the name.
 
     Parameters
     ----------
     options : what it says of the host `name`.
     """
     if options.get("hostname") != name or options.get(_JUMP):
-        return None
-    values = (str(value).lower() for key, value in options.items() if key not in _NAMED)
-    if any(name in value for value in values):
-        return None
+        return False
+    return not any(name in str(value).lower() for key, value in options.items() if key not in _NAMED)
+
+
+def renamed(options: Mapping[str, Any], other: str) -> dict[str, Any]:
+    """Return what ssh says of another host of the same kind, of what `is_common` of that."""
     return {**options, **{key: other for key in _NAMED if key in options}}
 
 

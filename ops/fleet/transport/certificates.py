@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
 
 from paramiko import ECDSAKey, Ed25519Key, Message, RSAKey
 from paramiko.ssh_exception import SSHException
+
+from ops.core.records import dataclass
 
 _SUFFIX = "-cert-v01@openssh.com"
 _HOST = 2

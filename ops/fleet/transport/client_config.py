@@ -7,11 +7,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ops.core.accounts import home_path, user_name
+from ops.core.records import dataclass
 
 _TOKEN = re.compile(r"%(.)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
@@ -131,7 +130,7 @@ def _paths(text: str) -> list[str]:
     words = text.split(" ")
     while words:
         whole = [" ".join(words[:end]) for end in range(len(words), 0, -1)]
-        taken = next((one for one in whole if Path(home_path(one)).exists()), words[0])
+        taken = next((one for one in whole if os.path.exists(home_path(one))), words[0])  # noqa: PTH110  twice as quick
         found.append(taken)
         words = words[taken.count(" ") + 1 :]
     return [one for one in found if one]

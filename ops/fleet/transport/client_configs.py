@@ -60,7 +60,7 @@ class ClientConfigs:
         self._known: dict[tuple[str, str | None, int | None], ClientConfig] = {}
         self._lock = threading.Lock()
         self._patterns = alike.patterns(self._texts)
-        self._kinds: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
+        self._kinds: dict[tuple[object, ...], dict[str, Any] | None] = {}  # None: its hosts have to be asked for
         self._asking = threading.Lock()
 
     def ask(self, name: str, user: str | None = None, port: int | None = None) -> ClientConfig:
@@ -95,10 +95,11 @@ class ClientConfigs:
         key = (kind, *given.items())
         with self._asking:  # the others wait for the first one's answer
             if key not in self._kinds:
-                self._kinds[key] = name, self._by_ssh(name, given)
-                return self._kinds[key][1]
-        asked, options = self._kinds[key]
-        return alike.renamed(options, asked, name) or self._by_ssh(name, given)
+                options = self._by_ssh(name, given)
+                self._kinds[key] = options if alike.is_common(options, name) else None
+                return options
+        common = self._kinds[key]
+        return self._by_ssh(name, given) if common is None else alike.renamed(common, name)
 
     def _by_ssh(self, name: str, given: dict[str, str]) -> dict[str, Any]:
         """Ask ssh; once more with our own settings behind all others where it may be that no file says anything."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import shlex
 import socket
-from dataclasses import dataclass
 
 from paramiko.ssh_exception import AuthenticationException, ChannelException, NoValidConnectionsError, SSHException
 
 from ops.core.amounts import in_seconds
 from ops.core.errors import UnreachableError
+from ops.core.records import dataclass
 from ops.fleet.transport.certificates import is_certificate, type_of
 from ops.fleet.transport.known_hosts import Finding, Judgement, fingerprint, host_name
 from ops.fleet.transport.login import LoginError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
+from ops.core.records import dataclass
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
 
 DONE = Exit(0)

@@ -8,7 +8,6 @@ import copy
 import struct
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from paramiko import PKey
 from paramiko.agent import AgentKey
 from paramiko.ssh_exception import PasswordRequiredException, SSHException
 
+from ops.core.records import dataclass
 from ops.fleet.transport.certificates import CertificateError, is_certificate, read_certificate
 from ops.fleet.transport.prompts import NoAnswerError, Patience, Prompts
 

@@ -1,47 +1,23 @@
-"""Host keys: those of known_hosts are trusted as OpenSSH trusts them, every other one is refused.
-
-sshd(8), SSH_KNOWN_HOSTS FILE FORMAT: names that are plain, patterns, negated or hashed; @revoked; @cert-authority.
-"""
+"""Host keys: those of known_hosts are trusted as OpenSSH trusts them, every other one is refused."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import hmac
-import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 
 from ops.core.accounts import home_path
+from ops.core.records import dataclass
 from ops.fleet.transport.certificates import Certificate, CertificateError, is_certificate, read_certificate, type_of
+from ops.fleet.transport.hosts_file import AUTHORITY, REVOKED, Entry, HostsFile, key_of, read_hosts
 
 SYSTEM_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 SSH_PORT = 22
-_REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
 _KRL = b"SSHKRL\n"
-_BLANKS = re.compile(r"[ \t]+")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a known_hosts file.
-
-    Attributes
-    ----------
-    marker : `@revoked`, `@cert-authority`, or nothing.
-    names : its first field as it stands there.
-    key : the key in SSH's wire format.
-    """
-
-    marker: str
-    names: str
-    key: bytes
 
 
 class Finding(Enum):
@@ -74,7 +50,8 @@ class KnownHosts:
     """The known_hosts files, each read once; used from several threads at once."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[Entry, ...]] = {}
+        self._read: dict[str, HostsFile] = {}
+        self._revoked: dict[str, frozenset[bytes]] = {}
         self._lock = threading.Lock()
 
     def entries(self, name: str, files: Iterable[str]) -> tuple[Entry, ...]:
@@ -88,13 +65,25 @@ class KnownHosts:
         ------
         OSError : a file is there and can't be read.
         """
-        found = (entry for file in files for entry in self._entries(file))
-        return tuple(entry for entry in found if means(entry.names, name.lower()))
+        return tuple(entry for file in files for entry in self._file(file).about(name.lower()))
 
-    def _entries(self, file: str) -> tuple[Entry, ...]:
+    def revoked(self, files: Collection[str]) -> frozenset[bytes]:
+        """Return the keys that ssh_config's RevokedHostKeys have in these files.
+
+        Raises
+        ------
+        OSError, ValueError : as `revoked_keys`.
+        """
+        with self._lock:
+            for file in files:
+                if file not in self._revoked:
+                    self._revoked[file] = revoked_keys(file)
+            return frozenset[bytes]().union(*(self._revoked[file] for file in files))
+
+    def _file(self, file: str) -> HostsFile:
         with self._lock:
             if file not in self._read:
-                self._read[file] = _load(Path(home_path(file)))
+                self._read[file] = read_hosts(Path(home_path(file)))
             return self._read[file]
 
 
@@ -154,16 +143,16 @@ class Trust:
 
     @property
     def _authority(self) -> bool:
-        return any(entry.marker == _AUTHORITY for entry in (*self.entries, *self.bare))
+        return any(entry.marker == AUTHORITY for entry in (*self.entries, *self.bare))
 
     def _is_revoked(self, plain: bytes, certificate: Certificate | None) -> bool:
         shown = {plain, *([certificate.authority] if certificate else ())}
-        marked = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == _REVOKED}
+        marked = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == REVOKED}
         return bool(shown & (marked | self.revoked))
 
     def _flaw(self, certificate: Certificate, now: float) -> str:
         """Say why a certificate does not prove that this is the host; empty where it does."""
-        authorities = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == _AUTHORITY}
+        authorities = {entry.key for entry in (*self.entries, *self.bare) if entry.marker == AUTHORITY}
         if certificate.authority not in authorities:
             return f"its authority {fingerprint(certificate.authority)} is not in known_hosts"
         if self.signatures and certificate.signature not in self.signatures:
@@ -208,21 +197,7 @@ def revoked_keys(file: str) -> frozenset[bytes]:
     if data.startswith(_KRL):
         raise ValueError(f"{file} is a revocation list in binary form, which is not read here: name a list of keys")
     lines = data.decode(errors="replace").splitlines()
-    return frozenset(key for line in lines if not line.lstrip().startswith("#") for key in _key(line.split()[:2]))
-
-
-def means(names: str, name: str) -> bool:
-    """Whether a line's names mean a host, whose name is in lower case."""
-    if names.startswith("|"):
-        return _hashed(name, names)
-    found = False
-    for pattern in names.split(","):
-        negated = pattern.startswith("!")
-        if _like(name, pattern[negated:].lower()):
-            if negated:
-                return False
-            found = True
-    return found
+    return frozenset(key for line in lines if not line.lstrip().startswith("#") for key in key_of(line.split()[:2]))
 
 
 def _compare(entries: tuple[Entry, ...], key: bytes) -> Judgement:
@@ -231,52 +206,3 @@ def _compare(entries: tuple[Entry, ...], key: bytes) -> Judgement:
     if key in same:
         return Judgement(Finding.KNOWN)
     return Judgement(Finding.CHANGED, same[0]) if same else Judgement(Finding.UNKNOWN)
-
-
-def _load(path: Path) -> tuple[Entry, ...]:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    return tuple(_lines(data.decode(errors="surrogateescape")))
-
-
-def _lines(text: str) -> Iterator[Entry]:
-    for line in text.split("\n"):
-        fields = _BLANKS.split(line.strip(" \t\r"))
-        marker = fields.pop(0) if fields[0] in (_REVOKED, _AUTHORITY) else ""
-        if len(fields) < 3 or fields[0][0] in "#@":
-            continue
-        for key in _key(fields[1:3]):
-            yield Entry(marker, fields[0], key)
-
-
-def _key(fields: list[str]) -> tuple[bytes, ...]:
-    """Read a key's kind and text; none where they are garbage or do not fit each other."""
-    try:
-        key = base64.b64decode(fields[1], validate=True)
-    except (binascii.Error, ValueError, IndexError):
-        return ()
-    return (key,) if type_of(key) == fields[0] else ()
-
-
-def _like(name: str, pattern: str) -> bool:
-    if "*" not in pattern and "?" not in pattern:
-        return name == pattern
-    return _expression(pattern).fullmatch(name) is not None
-
-
-@lru_cache(4096)
-def _expression(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(one) or re.escape(one) for one in re.sub(r"\*+", "*", pattern)), re.DOTALL)
-
-
-def _hashed(name: str, entry: str) -> bool:
-    try:
-        _, kind, salt, digest = entry.split("|")
-        wanted = base64.b64decode(digest, validate=True)
-        found = hmac.new(base64.b64decode(salt, validate=True), name.encode(errors="surrogateescape"), hashlib.sha1)
-    except (ValueError, binascii.Error):
-        return False
-    return kind == "1" and hmac.compare_digest(found.digest(), wanted)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from ops.core.amounts import in_seconds
 from ops.core.deadline import Deadline
+from ops.core.records import dataclass
 from ops.fleet.transport import ERROR_BYTES, Exit, HungError, Input, Target, parts_of
+from ops.fleet.transport.alarms import ALARMS
 from ops.fleet.transport.bastions import Hop
 from ops.fleet.transport.client_config import ClientConfig
 from ops.fleet.transport.failures import Way
@@ -60,9 +61,7 @@ class Line:
                 through.forget()
                 through.hop.cut()
 
-        timer = threading.Timer(deadline.remaining + _GRACE_SECONDS, cut)
-        timer.daemon = True
-        timer.start()
+        alarm = ALARMS.after(deadline.remaining + _GRACE_SECONDS, cut)
         try:
             yield
         except BROKEN as error:
@@ -70,7 +69,7 @@ class Line:
                 raise TimeoutError("it hung") from error
             raise
         finally:
-            timer.cancel()
+            alarm.cancel()
 
 
 def hung(line: Line, target: Target, deadline: Deadline) -> HungError:

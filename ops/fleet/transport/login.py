@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from paramiko import PKey, Transport
 from paramiko.agent import AgentKey
@@ -14,6 +13,7 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
+from ops.core.records import dataclass
 from ops.fleet.transport.agents import PatientAgent, agent_path, matching
 from ops.fleet.transport.auth_request import AuthRequest, timed_out_asking
 from ops.fleet.transport.client_config import ClientConfig

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from paramiko import MissingHostKeyPolicy, PKey, SSHClient, Transport
@@ -13,6 +11,7 @@ from paramiko.auth_strategy import AuthStrategy
 from paramiko.channel import Channel
 from paramiko.ssh_exception import ChannelException, NoValidConnectionsError, SSHException
 
+from ops.core.records import dataclass
 from ops.fleet.transport import sockets
 from ops.fleet.transport.bastions import Bastion, Hop
 from ops.fleet.transport.client_config import ClientConfig
@@ -20,6 +19,7 @@ from ops.fleet.transport.failures import HostKeyError, ProxyError, Way, explain,
 from ops.fleet.transport.known_hosts import Finding, Trust
 from ops.fleet.transport.login import Credentials, LateError, Login
 from ops.fleet.transport.prompts import Patience
+from ops.fleet.transport.wire import Wire, settle
 
 KEEPALIVE_SECONDS = 15
 _BROKEN = (SSHException, OSError, EOFError)
@@ -29,33 +29,6 @@ _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _CONNECT_FAILED = 2
 _SHORTAGES = (1, 4)  # RFC 4254: administratively prohibited, as where there are too many; resource shortage
-
-
-class _Transport(Transport):
-    """Asks for AES-GCM first: one pass encrypts and authenticates, where paramiko's own first choice takes two.
-
-    An upload to many hosts is bound by both sides' CPU: see `python -m bench.deploy`. And it asks for the kinds of host
-    keys first that can be trusted, for certificates where an authority is known, and not otherwise; for no kind that
-    HostKeyAlgorithms of ssh_config leaves out.
-    """
-
-    _preferred_ciphers = tuple(
-        sorted(Transport._preferred_ciphers, key=lambda name: "-gcm@" not in name)  # type: ignore[attr-defined]
-    )
-    trusted: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    shows_certificates = False
-
-    @property
-    def preferred_keys(self) -> Sequence[str]:
-        possible = [one for one in super().preferred_keys if not self.allowed or one in self.allowed]
-        first = [one for one in self.trusted if one in possible]
-        return (*first, *(one for one in possible if one not in first and "-cert-" not in one)) or possible
-
-    def _really_parse_kex_init(self, m: Any, ignore_first_byte: bool = False) -> Any:
-        parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]
-        self.shows_certificates = any("-cert-" in one for one in parsed["server_key_algo_list"])
-        return parsed
 
 
 class _Policy(MissingHostKeyPolicy):
@@ -135,7 +108,7 @@ class _Attempt:
         self._trust = trust
         self._through = through
         self._patience = patience
-        self._transport: _Transport | None = None
+        self._transport: Wire | None = None
 
     def made(self) -> Hop:
         client = SSHClient()
@@ -160,6 +133,7 @@ class _Attempt:
                 **self._opener.kwargs,
             )
             hop.transport.set_keepalive(KEEPALIVE_SECONDS)
+            settle(hop.transport)
             hop.through = self._through
         except BaseException as error:
             words = None if hop.program is None else hop.program.last_words
@@ -198,7 +172,7 @@ class _Attempt:
         return sockets.connect(config, seconds)
 
     def _factory(self, sock: Any, **kwargs: Any) -> Transport:
-        self._transport = _Transport(sock, **kwargs)
+        self._transport = Wire(sock, **kwargs)
         self._transport.trusted = self._trust.algorithms
         self._transport.allowed = self._config.algorithms("hostkeyalgorithms")
         return self._transport

@@ -54,7 +54,12 @@ def connect(config: ClientConfig, seconds: float) -> socket.socket:
 
 
 def _addresses(host: str, port: int, family: int, seconds: float) -> list[tuple[int, Any]]:
-    """Look a name up; the system's own way of it knows no deadline, so it gets a thread that may be left."""
+    """Look a name up; the system's own way of it knows no deadline, so it gets a thread that may be left.
+
+    One that is an address is looked up by nobody.
+    """
+    if _is_address(host):
+        return _each_once(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
     answer: queue.SimpleQueue[list[Any] | OSError | UnicodeError] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -72,6 +77,18 @@ def _addresses(host: str, port: int, family: int, seconds: float) -> list[tuple[
         raise socket.gaierror(socket.EAI_NONAME, "it is no name") from found
     if isinstance(found, OSError):
         raise found
+    return _each_once(found)
+
+
+def _is_address(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return True
+    return False
+
+
+def _each_once(found: list[Any]) -> list[tuple[int, Any]]:
     return list(dict.fromkeys((one[0], one[4]) for one in found))
 
 

@@ -23,7 +23,7 @@ from ops.fleet.transport.client_configs import ClientConfigs, config_files
 from ops.fleet.transport.failures import Way, explain
 from ops.fleet.transport.forwarding import forward_agent
 from ops.fleet.transport.keys import key_store
-from ops.fleet.transport.known_hosts import SYSTEM_FILES, KnownHosts, Trust, host_name, revoked_keys
+from ops.fleet.transport.known_hosts import SYSTEM_FILES, KnownHosts, Trust, host_name
 from ops.fleet.transport.lines import BROKEN, Line, converse, hung
 from ops.fleet.transport.login import Credentials
 from ops.fleet.transport.opening import Opener
@@ -219,7 +219,7 @@ class SSHTransport:
                 way.alias or config.host,
                 self._known_hosts.entries(way.known_as, files),
                 self._known_hosts.entries(bare, files) if bare else (),
-                frozenset(key for file in revoked for key in revoked_keys(file)),
+                self._known_hosts.revoked(revoked),
                 config.algorithms("casignaturealgorithms"),
             )
         except OSError as error:

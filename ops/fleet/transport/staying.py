@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from paramiko.channel import Channel
 from paramiko.ssh_exception import SSHException
 
 from ops.core.deadline import Deadline
+from ops.core.records import dataclass
 from ops.core.serving import STAY
 from ops.fleet.transport import Exit, Followed, Input, Target
 from ops.fleet.transport.failures import explain

@@ -72,6 +72,13 @@ def test_a_line_means_the_hosts_it_names(tmp_path: Path, names: str, count: int)
     assert len(known(tmp_path, f"{names} {HOST} a comment\n")) == count
 
 
+def test_lines_are_given_in_their_order_however_they_name_the_host(tmp_path: Path) -> None:
+    # Given lines that mean a host by a pattern, its name in capitals, a name twice, and another pattern
+    text = f"*.example.com {OTHER}\nWEB1.example.com {HOST}\nweb1.example.com,web1.example.com {OTHER}\nweb? {HOST}\n"
+    # Then those that mean it are given in the file's order, each once
+    assert known(tmp_path, text) == [("", wire(OTHER)), ("", wire(HOST)), ("", wire(OTHER))]
+
+
 def test_another_port_is_another_name(tmp_path: Path) -> None:
     # Given lines with ports
     text = f"[web1.example.com]:2222 {HOST}\nweb1.example.com {OTHER}\n"
