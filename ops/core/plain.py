@@ -13,7 +13,7 @@ def plain(text: str) -> str:
 
     Line breaks and tabs stay. So do blanks of any width.
     """
-    if text.isascii() and text.isprintable():
+    if text.replace("\n", "").replace("\t", "").isprintable():
         return text
     text = text.replace("\r\n", "\n")
     return "".join(one if one in _KEPT or _is_shown(one) else _INSTEAD for one in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ops.core.errors import UsageError
@@ -101,15 +102,22 @@ class SlotFiles:
         pid : the setting `pid`, relative to shared/. `tmp/pids/consumers.pid` gives `consumers-0.pid` for the role
             that nobody named, as Capistrano's recipe did; other roles' pidfiles carry the role's name: `big-0.pid`.
         """
-        root = PurePosixPath(shared)
-        pattern = root / pid
+        beside, stem, suffix, root = _places(shared, pid)
         name = str(slot)
-        named = f"{pattern.stem}-{slot.index}" if slot.role == DEFAULT_ROLE else name
-        state = root / "tmp" / "slots"
+        named = f"{stem}-{slot.index}" if slot.role == DEFAULT_ROLE else name
         return cls(
-            pidfile=str(pattern.with_name(f"{named}{pattern.suffix}")),
-            lock=str(state / f"{name}.lock"),
-            record=str(state / f"{name}.json"),
-            status=str(state / f"{name}.status"),
-            log=str(root / "log" / f"{name}.log"),
+            pidfile=f"{beside}{named}{suffix}",
+            lock=f"{root}tmp/slots/{name}.lock",
+            record=f"{root}tmp/slots/{name}.json",
+            status=f"{root}tmp/slots/{name}.status",
+            log=f"{root}log/{name}.log",
         )
+
+
+@lru_cache(256)
+def _places(shared: str, pid: str) -> tuple[str, str, str, str]:
+    """Return what the paths of a host's slots have in common: a fleet has thousands, and paths are slow to join."""
+    root = PurePosixPath(shared)
+    pattern = root / pid
+    beside = str(pattern.with_name("_"))[:-1]
+    return beside, pattern.stem, pattern.suffix, str(root / "_")[:-1]
