@@ -7,7 +7,6 @@ judgement) and one answer last (`kind` answer); both carry the protocol's versio
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ops.core.amounts import in_seconds
@@ -15,6 +14,7 @@ from ops.core.cluster import Group
 from ops.core.decoding import decode
 from ops.core.gate import Terms
 from ops.core.protocol import PROTOCOL, SETUP_HINT, ProtocolError
+from ops.core.records import asdict, dataclass, field
 from ops.core.strenum import StrEnum
 from ops.core.verdict import Judgement
 

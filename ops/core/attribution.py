@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from ops.core.cluster import Member
 from ops.core.crowd import Crowd
+from ops.core.records import dataclass
 from ops.core.standing import Process
 from ops.core.states import GONE
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from ops.core.records import dataclass
 
 CLASSIC = "classic"
 CONSUMER = "consumer"  # KIP-848

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from ops.core.cluster import Member
+from ops.core.records import dataclass
 from ops.core.standing import Process
 
 _NAMED = 6

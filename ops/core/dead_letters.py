@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ops.core.amounts import counted
 from ops.core.protocol import ProcessReport
+from ops.core.records import dataclass
 
 TOPICS = "dead_letter_topics"
 """Where a consumer's own record of a group names them."""

@@ -7,11 +7,11 @@ with every partition assigned while its clients had none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from ops.core.amounts import counted
 from ops.core.cluster import STABLE, WITHOUT_MEMBERS, Group, Member, Partition, Progress, partitions_text
 from ops.core.membership import Muster, absent, duplicates, muster, own_topics, strangers, unowned
+from ops.core.records import dataclass, field, replace
 from ops.core.standing import Process
 from ops.core.states import ALIVE, State
 from ops.core.verdict import AFTER_A_RESTART, FINAL, Cause, Judgement, Reason, Verdict, judged

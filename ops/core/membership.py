@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from ops.core.attribution import attribute
 from ops.core.cluster import Group, Member, partitions_text
 from ops.core.crowd import Crowd
+from ops.core.records import dataclass
 from ops.core.standing import Process
 from ops.core.verdict import Cause, Reason
 

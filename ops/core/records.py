@@ -70,8 +70,10 @@ else:
                 return base.__dataclass_fields__
         raise TypeError(f"{kind.__name__} is no dataclass")
 
+    _PLAIN = (str, int, float, type(None))
+
     def _plain(value):
-        if isinstance(value, (str, int, float, type(None))):
+        if isinstance(value, _PLAIN):
             return value
         if isinstance(value, dict):
             return {_plain(key): _plain(one) for key, one in value.items()}
@@ -135,10 +137,9 @@ else:
                     raise TypeError(f"{type(self).__name__} got {name!r} twice")
                 if name not in known:
                     raise TypeError(f"{type(self).__name__} has no {name!r}")
-            for name, default in known.items():
-                if name in values:
-                    continue
-                value = named.get(name, default)
+            values.update(named)
+            for name in known.keys() - values if len(values) < len(known) else ():
+                value = known[name]
                 if value is _NONE:
                     raise TypeError(f"{type(self).__name__} misses {name!r}")
                 values[name] = value.make() if isinstance(value, _Factory) else value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ops.core.cluster import Partition
 from ops.core.errors import ExitCode
 from ops.core.protocol import ProcessReport
+from ops.core.records import asdict, dataclass, field
 from ops.core.strenum import StrEnum
 
 

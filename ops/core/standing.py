@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ops.core.cluster import Partition
+from ops.core.records import dataclass, field
 from ops.core.states import State
 
 # A consumer takes its status record's vocabulary from here, and starts without the protocol's classes

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from ops.core.advance import APART_SECONDS, COMMIT_SECONDS
 from ops.core.cluster import Group
 from ops.core.dead_letters import DeadLetters, dead_letters
 from ops.core.errors import ExitCode, OpsError
 from ops.core.observation import observe
+from ops.core.records import dataclass, replace
 from ops.core.sight import HostReport, Observation, Remark, Row, Zombie
 from ops.core.states import exit_code_of_states, worst_exit_code
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ops.core.cluster import Partition
 from ops.core.errors import GateRefusedError
+from ops.core.records import dataclass
 from ops.core.strenum import StrEnum
 
 

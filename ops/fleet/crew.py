@@ -6,12 +6,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ops.core.amounts import in_seconds
 from ops.core.errors import OpsError, UnreachableError
 from ops.core.interrupts import handling
+from ops.core.records import dataclass
 
 _MOST_WAITING = 256  # messages that nobody has taken yet
 _LOOK_SECONDS = 1.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ops.core.asking import Ask, Question
 from ops.core.deadline import Deadline
 from ops.core.errors import GateRefusedError, OpsError
 from ops.core.gate import Terms, down, generations
+from ops.core.records import replace
 from ops.core.residence import way_out, what_is_shared
 from ops.core.settings import Settings
 from ops.core.slot import Slot

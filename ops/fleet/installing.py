@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from ops.core.installation import FactsCall, InstallCall
 from ops.core.protocol import Verb
+from ops.core.records import replace
 from ops.core.settings import Host, Settings
 from ops.fleet.inventory import Place
 from ops.fleet.plan import HostAction, Plan, deploy_to, make_plan

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ops.core.errors import UsageError
+from ops.core.records import dataclass
 from ops.core.settings import Host, Settings
 from ops.core.slot import Slot
 

@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import LockHeldError, OpsError, UnreachableError
 from ops.core.interrupts import handling, interrupt
 from ops.core.lease import Fence, LeaseAction, LeaseAnswer, LeaseCall
+from ops.core.records import dataclass, replace
 from ops.fleet.lease_host import LeaseHost, ci_run, held_text, own_name
 
 TTL_SECONDS = 60.0

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from ops.core.accounts import user_name
 from ops.core.history import HistoryAnswer, HistoryCall
 from ops.core.lease import HIGHEST_NUMBER, LeaseAction, LeaseAnswer, LeaseCall, LeaseInfo
 from ops.core.protocol import Request, Response, Verb
+from ops.core.records import dataclass, replace
 from ops.core.settings import Host, Settings
 from ops.fleet.conversation import AgentError, ask
 from ops.fleet.crew import Crew, Done, Job

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ops.core.asking import Answer, Question, decode_line
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError, UnreachableError
 from ops.core.protocol import ProtocolError
+from ops.core.records import dataclass, replace
 from ops.core.settings import Settings
 from ops.core.verdict import Cause, Judgement, Reason, Verdict
 from ops.fleet.conversation import PROTOCOL_MARK, Lines, shorten

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ops.core import records
 from ops.core.amounts import counted
 from ops.core.evidence import Evidence
 from ops.core.process import already_on
 from ops.core.protocol import ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.core.settings import Settings
 from ops.fleet.batches import in_batches
 from ops.fleet.plan import HostAction, Kept, Plan, deadline_seconds

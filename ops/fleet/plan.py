@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ops.core.errors import SettingsError
@@ -11,6 +10,7 @@ from ops.core.handover import PREPARE_SECONDS
 from ops.core.keeping import PIDFILE, Keeping
 from ops.core.lease import Fence
 from ops.core.protocol import ASKING, ROLLING, LogCall, ProcessReport, ProcessSpec, Request, Verb
+from ops.core.records import dataclass, field, replace
 from ops.core.settings import Host, Settings
 from ops.core.slot import Roster, Slot, SlotFiles
 from ops.fleet.agent_command import agent_command

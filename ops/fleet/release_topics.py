@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from ops.core.asking import Ask, Question
 from ops.core.cluster import Group
 from ops.core.errors import OpsError
 from ops.core.gate import Terms
 from ops.core.protocol import Verb
+from ops.core.records import dataclass, replace
 from ops.core.settings import Settings
 from ops.core.subscriptions import SubscriptionChange, subscription_changes
 from ops.fleet.conversation import ask

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.core.amounts import in_seconds
 from ops.core.errors import ExitCode, UsageError
 from ops.core.protocol import ProcessSpec, Verb
+from ops.core.records import dataclass, replace
 from ops.core.remote_command import ExecCall
 from ops.core.settings import Settings
 from ops.fleet.inventory import Place

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from ops.core.errors import ExitCode, LockHeldError, OpsError
 from ops.core.protocol import ProcessReport, Response, Verb
+from ops.core.records import asdict, dataclass
 from ops.core.states import State, exit_code_of_states
 from ops.fleet.plan import HostAction, Plan
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from ops.core.errors import OpsError
 from ops.core.handover import CAPABLE, HANDOVER
 from ops.core.protocol import ProcessReport, ProcessSpec
+from ops.core.records import replace
 from ops.core.settings import Settings
 from ops.core.slot import Slot
 from ops.core.standing import Process

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from ops.core.errors import OpsError, UnreachableError
 from ops.core.protocol import ASKING, LEFT, Event, Response, Verb
+from ops.core.records import replace
 from ops.fleet.conversation import ask
 from ops.fleet.crew import Crew, Done, Happened, Interrupted, Job
 from ops.fleet.plan import HostAction, Plan

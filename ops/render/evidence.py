@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.amounts import counted
 from ops.core.evidence import Evidence, Outcome, PhaseKind, SlotEvidence
 from ops.core.plain import cell, lines_of
+from ops.core.records import dataclass
 from ops.core.stalls import GroupEvidence, PartitionEvidence
 from ops.render.columns import ALIKE, Columns
 from ops.render.console import console_of, text_of

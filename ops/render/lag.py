@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.amounts import counted
 from ops.core.lag import LagRow
+from ops.core.records import dataclass
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
 from ops.render.streams import is_terminal

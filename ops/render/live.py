@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TextIO
 
 from ops.core.protocol import ProcessReport
+from ops.core.records import dataclass, replace
 from ops.core.sight import Zombie
 from ops.core.states import State
 from ops.render.console import text_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from ops.core.errors import SettingsError
+from ops.core.records import replace
 from ops.core.settings import ToolIndex
 from ops.core.tool import is_address
 from ops.render.templates import FileRecord, render

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ops.core.amounts import counted
 from ops.core.plain import cell, lines_of
 from ops.core.protocol import ProcessReport
+from ops.core.records import dataclass, field
 from ops.core.sight import Row
 from ops.core.states import ALIVE, State
 from ops.render.columns import Columns

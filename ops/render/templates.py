@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ops.core.records import dataclass
 
 # Of pipelines: neither clashes with their own ${{ }}, and the templates are YAML themselves.
 _SYNTAX: dict[str, dict[str, Any]] = {

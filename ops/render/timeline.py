@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ops.core.amounts import counted, in_seconds
 from ops.core.evidence import Evidence, Phase, PhaseKind, SlotEvidence
 from ops.core.plain import cell
+from ops.core.records import dataclass
 from ops.core.stalls import PartitionEvidence, Stall
 from ops.render.cuts import Keep, cut
 from ops.render.evidence import seconds_of, totals

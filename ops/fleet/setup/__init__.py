@@ -6,7 +6,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -17,6 +16,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, OpsError, UnreachableError, UsageError
 from ops.core.interpreters import NEWEST, OLDEST_ON_HOSTS
 from ops.core.ownership import roots_folder
+from ops.core.records import dataclass
 from ops.core.settings import Host, Settings
 from ops.fleet.agent_command import SUDO_HINT, by_sudo, sudo_refusal
 from ops.fleet.conversation import Lines, shorten

@@ -7,13 +7,13 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import ops
 from ops.core.errors import OpsError
 from ops.core.interpreters import OLDEST_ON_HOSTS
+from ops.core.records import dataclass
 
 DISTRIBUTION = "karafka-ops"
 ON_HOSTS = ("psutil", "kafka-python")  # of the tool's requirements; the rest is the operator's alone

@@ -141,9 +141,8 @@ def _foreseen(
 
     The stop of superfluous slots comes to it; of a restart of what is outdated, what is not goes.
     """
-    from dataclasses import replace
-
     from ops.core.protocol import Verb
+    from ops.core.records import replace
     from ops.fleet.outdated import narrowed
     from ops.fleet.report import Kind
     from ops.fleet.roll_call import RollCall
@@ -192,9 +191,8 @@ def _start_or_stop(
     covers: Callable[[Slot], bool],
 ) -> Report:
     """Start or stop; a stop is also for slots that the settings do not have any more."""
-    from dataclasses import replace
-
     from ops.core.protocol import Verb
+    from ops.core.records import replace
     from ops.fleet.roll_call import RollCall
     from ops.fleet.rollout import carry_out
 

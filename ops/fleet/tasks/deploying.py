@@ -121,8 +121,7 @@ def check(context: Context, hosts: Text = None, json: bool = False) -> int:
 @command(help={"hosts": _HELP["hosts"], "json": "print JSON"})
 def releases(context: Context, hosts: Text = None, json: bool = False) -> int:
     """Show the releases of each host: which is current, which are bad and why."""
-    from dataclasses import asdict
-
+    from ops.core.records import asdict
     from ops.core.release import DeployAction
     from ops.fleet.deploy.fleet import answers
     from ops.fleet.tasks.showing import print_json
@@ -143,8 +142,7 @@ def releases(context: Context, hosts: Text = None, json: bool = False) -> int:
 @command(help={"hosts": _HELP["hosts"], "json": _HELP["json"], "lock-wait": _HELP["lock-wait"]})
 def cleanup(context: Context, hosts: Text = None, json: bool = False, lock_wait: int = 0) -> int:
     """Remove old releases now: all but keep_releases good ones, current, the one before, and those that run."""
-    from dataclasses import replace
-
+    from ops.core.records import replace
     from ops.core.release import DeployAction
 
     fleet, _, _ = _prepare(context, hosts, json=json)
@@ -181,8 +179,7 @@ def _prepare(context: Context, hosts: Text, *, json: bool) -> tuple[Fleet, tuple
 
 def _carry_out(context: Context, fleet: Fleet, flow: Any, work: Any, directory: Path, lock_wait: int) -> int:
     """Take the lease, and carry a flow out under it."""
-    from dataclasses import replace
-
+    from ops.core.records import replace
     from ops.fleet.deploy.execution import Execution
 
     with _lease(context, fleet, flow.name, lock_wait) as lease:

@@ -89,8 +89,7 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from dataclasses import asdict
-
+    from ops.core.records import asdict
     from ops.fleet.tasks.showing import print_json
     from ops.render.findings import print_findings
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ops.core.records import dataclass
 
 if TYPE_CHECKING:
     from ops.core.drift import Change

@@ -92,7 +92,7 @@ def _print_answer(host: str, answer: InstallAnswer) -> None:
 
 
 def _data(outcome: Outcome) -> dict[str, Any]:
-    from dataclasses import asdict
+    from ops.core.records import asdict
 
     data: dict[str, Any] = {"host": outcome.host, "outcome": str(outcome.kind)}
     if outcome.trouble:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from ops.core.records import replace
 from ops.fleet.tasks.options import Options, on_processes
 
 if TYPE_CHECKING:

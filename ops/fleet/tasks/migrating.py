@@ -108,9 +108,8 @@ def _retire(
     settings: Settings, states: Sequence[HostState], report: Report, transport: Transport, lease: Held
 ) -> list[str]:
     """Remove what other managers had on the hosts that are through, so that none of them starts a process again."""
-    from dataclasses import replace
-
     from ops.core.protocol import Verb
+    from ops.core.records import replace
     from ops.fleet.plan import make_plan
     from ops.fleet.rollout import carry_out
     from ops.fleet.tasks.hosting import narrator

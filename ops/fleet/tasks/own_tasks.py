@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from ops.core.errors import OpsError
+from ops.core.records import dataclass
 from ops.fleet.tasks.executing import SECONDS
 from ops.shell.door import as_exit
 

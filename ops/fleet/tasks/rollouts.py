@@ -70,10 +70,9 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
 )
 def unlock(context: Context, reason: str = "", yes: bool = False, json: bool = False) -> int:
     """Take the stage's lease from whoever has it, and lift its number where a host has seen a higher one."""
-    from dataclasses import asdict
-
     from ops.core.errors import UsageError
     from ops.core.pipeline import may_ask
+    from ops.core.records import asdict
     from ops.fleet.lease_host import held_text, lease_host
     from ops.fleet.tasks.project import load_settings, make_transport
     from ops.fleet.tasks.showing import print_json

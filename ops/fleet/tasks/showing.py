@@ -76,8 +76,7 @@ def rows(report: Report) -> tuple[HostRows, ...]:
 
 def survey_rows(report: Report, survey: Survey | None) -> tuple[HostRows, ...]:
     """Give a report's table with what the cluster says of each process, and below it what is remarkable."""
-    from dataclasses import replace
-
+    from ops.core.records import replace
     from ops.render.processes import HostRows
 
     if survey is None:
@@ -98,8 +97,7 @@ def settled_rows(report: Report, seen: Report | None = None) -> tuple[HostRows, 
     ----------
     seen : a status of the same processes, taken after it: the table is of that.
     """
-    from dataclasses import replace
-
+    from ops.core.records import replace
     from ops.core.states import State
     from ops.fleet.report import Kind
     from ops.render.processes import HostRows
