@@ -106,9 +106,27 @@ def checked_section(program: str, argv: Sequence[str], directory: Path, own: Map
             config._set(**{f"_{level}": found or {}})
     config.merge()
     sections = {path: levels.read(path) for path in (beside, given) if path is not None}
+    _hand_over(config, sections)
     path = given or beside
     section = (sections[path] or {}).get("karafka") if path is not None else None
     return section if isinstance(section, Mapping) else None
+
+
+def _hand_over(config: Any, read: Mapping[Path, Mapping[str, Any] | None]) -> None:
+    """Let the program take what was read of a file where it would read it again: a fleet's YAML takes long to read.
+
+    Parameters
+    ----------
+    config : the program's own.
+    """
+    left = {os.path.realpath(path): found for path, found in read.items() if found is not None}
+    load = config._load_yaml
+
+    def taken(path: str) -> Any:
+        found = left.pop(os.path.realpath(path), None)
+        return load(path) if found is None else found
+
+    config._set(_load_yaml=taken, _load_yml=taken)
 
 
 def given_file(argv: Sequence[str], directory: Path) -> Path | None:

@@ -73,6 +73,20 @@ def test_a_key_is_text_in_every_file_that_is_read(program: str, place: str, star
     assert found["karafka"]["hooks"]["after-updated.sh"] == {"on": "hosts"}
 
 
+def test_the_program_takes_what_was_looked_at(started: Started, tmp_path: Path) -> None:
+    # Given that the project's file and the one of -f were looked at, and are others by now
+    project = tmp_path / "project"
+    config = started("fabric", {"project/fabric.yaml": HOOKS, "project/c.yaml": "user: app"})
+    checked_section("fabric", ["-f", "c.yaml"], project, {})
+    for name in ("fabric.yaml", "c.yaml"):
+        (project / name).write_text("user: [")
+    # When the program reads them
+    found = taken(config, project, "c.yaml")
+    # Then it has what was found right
+    assert found["user"] == "app"
+    assert found["karafka"]["hooks"]["after-updated.sh"] == {"on": "hosts"}
+
+
 def test_a_key_is_text_in_the_file_of_a_project_where_another_is_given(started: Started, tmp_path: Path) -> None:
     # Given a file in Python by -f, above the project's own
     config = started("fabric", {"project/fabric.yaml": HOOKS, "project/c.py": "user = 'app'"})
