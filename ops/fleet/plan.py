@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ops.core.errors import SettingsError
@@ -179,7 +180,7 @@ def deploy_to(settings: Settings, host: Host) -> str:
 
 def shared_folder(settings: Settings, host: Host) -> str:
     """Give the application's shared folder on a host."""
-    return str(PurePosixPath(deploy_to(settings, host)) / "shared")
+    return _joined(deploy_to(settings, host), "shared")
 
 
 def roster_of(settings: Settings, names: Iterable[str]) -> Roster:
@@ -248,20 +249,26 @@ def _turns(request: Request, spec: ProcessSpec) -> float:
 
 
 def _spec(settings: Settings, host: Host, slot: Slot) -> ProcessSpec:
-    root = PurePosixPath(deploy_to(settings, host))
-    shared = root / "shared"
+    root = deploy_to(settings, host)
+    shared = _joined(root, "shared")
     return ProcessSpec(
         name=str(slot),
         command=settings.worker_argv if slot.role in settings.worker_roles else settings.argv,
-        directory=str(root / "current"),
-        files=SlotFiles.below(str(shared), settings.pid, slot),
+        directory=_joined(root, "current"),
+        files=SlotFiles.below(shared, settings.pid, slot),
         env=_environment(settings, host, slot),
-        env_file=str(shared / settings.env_file),
+        env_file=_joined(shared, settings.env_file),
         readiness=settings.readiness,
         start_timeout_seconds=settings.start_timeout_seconds,
         stop_timeout_seconds=settings.stop_timeout_seconds,
         standby=settings.rollout.standby if _can_hand_over(settings) else "off",
     )
+
+
+@lru_cache(1024)
+def _joined(folder: str, name: str) -> str:
+    """Return a path below another one; asked for again for each process and each step of a command."""
+    return str(PurePosixPath(folder) / name)
 
 
 def _can_hand_over(settings: Settings) -> bool:
