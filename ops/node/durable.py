@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from ops.core import pidfile
 from ops.core.amounts import in_seconds
@@ -18,8 +17,13 @@ from ops.core.locks import Byte, SlotLock
 from ops.core.records import asdict
 from ops.core.regular import content_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
 _LOCK_SECONDS = 10.0  # others hold it for as long as one small file takes to reach the disk
-T = TypeVar("T")
 
 
 def read(path: Path, kind: type[T], missing: T, damaged: T | None) -> T:

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
 
 from ops.core.errors import OpsError
 from ops.node import removal
@@ -20,7 +19,7 @@ from ops.node import removal
 _PREFIX = ".karafka-hook-"
 _MFD_EXEC = 0x10  # memfd_create(2); unknown to kernels before 6.3, which need none
 
-Program = tuple[str, Optional[int]]
+Program = tuple[str, "int | None"]
 """What is run: its path, or a name and a descriptor, which a script's interpreter reads it by."""
 
 

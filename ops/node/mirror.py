@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
@@ -20,6 +19,10 @@ from ops.core.release import COMMIT
 from ops.core.repository import Repository, repository_of
 from ops.node import removal
 from ops.node.streaming import Ended, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _ASK_NOBODY = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 _LITERAL = {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}

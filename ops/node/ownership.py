@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
-
-Owner = Optional[tuple[int, int]]
-"""User and group; None where what is made belongs to the right one already."""
 
 
-def owner_below(root: Path) -> Owner:
-    """Return to whom root gives what it makes below deploy_to: to who owns that.
+def owner_below(root: Path) -> tuple[int, int] | None:
+    """Return to whom root gives what it makes below deploy_to: user and group; None for the right one already.
 
     Raises
     ------

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from ops.core.deadline import Deadline
 from ops.core.errors import OpsError
@@ -20,6 +19,7 @@ from ops.core.records import dataclass
 from ops.node import logtail
 from ops.node.ending import exit_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
 

@@ -11,9 +11,14 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import Any, Protocol, cast
 
 from ops.core.errors import OpsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 CHUNK_BYTES = 1 << 18
 _BUFFER_BYTES = 1 << 16  # less than a chunk: what of a chunk fills whole buffers goes past them
@@ -49,9 +54,8 @@ class Tarball:
         """
         try:
             # UTF-8 whatever the locale: a name's bytes come back as they were by the same two words
-            archive = tarfile.TarFile(
-                fileobj=cast("Any", self._stream), mode="r", encoding="utf-8", errors="surrogateescape"
-            )
+            stream: Any = self._stream
+            archive = tarfile.TarFile(fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape")
             # one without members ends at its first block, which older Pythons would read once more
             member = archive.next() if self._stream.block.strip(b"\0") else None
             while member is not None:
