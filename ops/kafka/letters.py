@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection
 
 from ops.core.cluster import Partition
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, UnreachableError
 from ops.core.handled import Handled, handler_of
 from ops.kafka.connection import Cluster
 from ops.kafka.offsets import begin_offsets, end_offsets
@@ -18,15 +18,17 @@ log = logging.getLogger(__name__)
 def count_letters(cluster: Cluster, topics: Collection[str]) -> dict[str, int | None]:
     """Return the number of each topic's letters: 0 for a topic that does not exist, None for one that is not told.
 
-    Nothing is raised: who looks at processes is not to fail by their letters.
+    Nothing is raised: who looks at processes is not to fail by their letters. Nor to wait by them: once a question was
+    not answered in time, the topics that are left are not told.
     """
-    found: dict[str, int | None] = {}
+    found: dict[str, int | None] = dict.fromkeys(topics)
     for topic in topics:
         try:
             found[topic] = _count(cluster, topic)
         except OpsError as error:
             log.debug("the letters of %s: %s", topic, error)
-            found[topic] = None
+            if isinstance(error, UnreachableError):
+                break
     return found
 
 
