@@ -11,6 +11,8 @@ from ops.core.masking import SECRETS
 
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _PAIR = 2
+_AS_EMOJI = "\N{VARIATION SELECTOR-16}"  # makes what stands before it wide
+_JOINED = frozenset(map(chr, range(0x1160, 0x1200)))  # vowels and finals of Hangul, drawn into the syllable before
 _NARROW = 2  # nothing but an ellipsis and one more character
 
 
@@ -169,6 +171,7 @@ _WAYS = {
 
 
 def _width(character: str) -> int:
-    if unicodedata.combining(character):
+    # Signs of Thai and of Indian scripts stand on a letter, too, but have no combining class.
+    if (unicodedata.category(character) in ("Mn", "Me") and character != _AS_EMOJI) or character in _JOINED:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -65,3 +65,18 @@ def test_a_wide_character_takes_two_columns_and_is_never_halved(text: str, width
         assert width_of(text) <= width or width_of(part) >= width - 1
     assert text.startswith(begin_of(text, width))
     assert text.endswith(end_of(text, width))
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        pytest.param("e\N{COMBINING ACUTE ACCENT}", 1, id="accent"),
+        pytest.param("\u0e17\u0e35\u0e48", 1, id="Thai"),
+        pytest.param("e\u20dd", 1, id="enclosed"),
+        pytest.param("\u1112\u1161\u11ab", 2, id="Hangul"),
+        pytest.param("\u2764\ufe0f", 2, id="emoji"),
+    ],
+)
+def test_a_sign_that_stands_on_another_takes_no_column(text: str, width: int) -> None:
+    assert width_of(text) == width
+    assert begin_of(f"{text}x", width) == text
