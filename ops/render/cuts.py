@@ -42,7 +42,11 @@ def begin_of(text: str, width: int) -> str:
 
 def end_of(text: str, width: int) -> str:
     """Return as much of a text's end as so many columns hold."""
-    return begin_of(text[::-1], width)[::-1]
+    found = begin_of(text[::-1], width)[::-1]
+    if len(found) == len(text):
+        return text
+    start = next((at for at, character in enumerate(found) if _width(character)), len(found))
+    return found[start:]  # no sign without the letter that it stands on: it would go onto what comes before
 
 
 def cut(texts: Collection[str], width: int, keep: Keep) -> Mapping[str, str]:

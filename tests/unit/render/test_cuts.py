@@ -80,3 +80,8 @@ def test_a_wide_character_takes_two_columns_and_is_never_halved(text: str, width
 def test_a_sign_that_stands_on_another_takes_no_column(text: str, width: int) -> None:
     assert width_of(text) == width
     assert begin_of(f"{text}x", width) == text
+
+
+def test_no_end_begins_with_a_sign_whose_letter_was_cut_off() -> None:
+    text = "abe\N{COMBINING ACUTE ACCENT}c"
+    assert [end_of(text, width) for width in range(5)] == ["", "c", text[2:], text[1:], text]
