@@ -189,7 +189,9 @@ def test_an_agent_checks_for_a_deploy_without_the_machinery_of_dataclasses(tmp_p
     # Then nothing of that was among it, nor what only some deploys need
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "ops.node.fitness" in imported
-    assert imported.isdisjoint({"dataclasses", "inspect", "hashlib", "socket", "subprocess", "tempfile", "typing", "uuid"})
+    assert imported.isdisjoint(
+        {"dataclasses", "inspect", "hashlib", "socket", "subprocess", "tempfile", "typing", "uuid"}
+    )
     assert json.loads(done.stdout.splitlines()[-1])["deployed"]["done"]
 
 
