@@ -22,6 +22,7 @@ from ops.core.errors import LockHeldError, OpsError, UnreachableError
 from ops.core.interrupts import handling, interrupt
 from ops.core.lease import Fence, LeaseAction, LeaseAnswer, LeaseCall
 from ops.core.records import dataclass, replace
+from ops.fleet.conversation import NotSetUpError
 from ops.fleet.lease_host import LeaseHost, ci_run, held_text, own_name
 
 TTL_SECONDS = 60.0
@@ -181,6 +182,9 @@ class Lease:
                     hint=f"{error.hint}\n  nothing was begun: this host keeps the stage's lease, as the first one of "
                     "its inventory; if it is lost, put a living one first",
                 ) from error
+            except NotSetUpError:
+                self._asked = False  # nobody took the question: there is nothing to give back
+                raise
             if answer.ok:
                 self._number = answer.lease.number
                 self._expires = asked + self._call.ttl_seconds

@@ -14,6 +14,7 @@ from ops.core.deadline import Deadline
 from ops.core.errors import ExitCode, LockHeldError, OpsError, UnreachableError, exit_code_of
 from ops.core.lease import LeaseAction
 from ops.core.protocol import Request, Response, encode_line
+from ops.fleet.conversation import NotSetUpError
 from ops.fleet.lease import Lease, LeaseLostError
 from ops.fleet.lease_host import LeaseHost, ci_run
 from ops.fleet.transport import Target
@@ -242,6 +243,17 @@ def test_a_host_that_cannot_be_reached_is_exit_code_4(stage: Stage) -> None:
     with pytest.raises(UnreachableError) as error, stage.lease():
         pytest.fail("without a lease")
     assert exit_code_of(error.value) is ExitCode.UNREACHABLE
+
+
+def test_a_host_that_was_never_set_up_is_not_told_of_a_lease_that_it_never_gave(stage: Stage) -> None:
+    # Given a first host without the tool
+    stage.fail = NotSetUpError("karafka-ops is not set up here", where="h1", hint="fab karafka.setup")
+    said: list[str] = []
+    # When somebody wants the lease
+    with pytest.raises(NotSetUpError), stage.lease(say=said.append):
+        pytest.fail("without a lease")
+    # Then nothing is given back, and the error is all that is said
+    assert (stage.asked, said) == ([LeaseAction.ACQUIRE], [])
 
 
 def test_signals_are_as_before_afterwards(stage: Stage) -> None:
