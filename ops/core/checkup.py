@@ -230,6 +230,8 @@ def examine_processes(survey: Survey, answered: Iterable[str]) -> tuple[Finding,
 
 
 def _mend(zombie: Zombie, host: str, process: str) -> str:
+    if zombie is Zombie.NO_TOPIC:
+        return "inv topics.apply"
     if zombie is Zombie.UNEXPLAINED or not host:
         return "fab karafka.status"
     if zombie is Zombie.SUPERFLUOUS:

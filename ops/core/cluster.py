@@ -24,6 +24,12 @@ class Partition(NamedTuple):
         return f"{self.topic}-{self.number}"
 
 
+def missing_text(group: str, topic: str) -> str:
+    """Say that a group reads a topic that is not there, and what makes it."""
+    makes = "name it in kafka.topics.named, and inv topics.apply makes it"
+    return f"group {group}: topic {topic} is not on the cluster: {makes}"
+
+
 def partitions_text(partitions: Iterable[Partition]) -> str:
     """Name partitions for people: `a-0, a-1`, many of them cut short."""
     names = [str(one) for one in sorted(partitions)]
@@ -93,6 +99,7 @@ class Group:
         admin request tells.
     progress : of every partition that is subscribed to, assigned or has a committed offset, ordered.
     ports : that the brokers listen on, as they tell whoever asks.
+    missing : topics that its members subscribe to, or that were asked about, and that are not on the cluster.
     """
 
     name: str
@@ -103,12 +110,15 @@ class Group:
     members: tuple[Member, ...] = ()
     progress: tuple[Progress, ...] = ()
     ports: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def lag(self) -> int | None:
         """Messages still to be read in all partitions; None if one of them, or all that there is, is unknown."""
         lags = [one.lag for one in self.progress]
-        return None if None in lags or not self.type else sum(lag for lag in lags if lag is not None)
+        if None in lags or not lags or self.missing:
+            return None
+        return sum(lag for lag in lags if lag is not None)
 
     @property
     def owners(self) -> dict[Partition, Member]:

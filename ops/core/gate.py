@@ -18,6 +18,9 @@ from ops.core.verdict import AFTER_A_RESTART, FINAL, Cause, Judgement, Reason, V
 
 _RATE_SECONDS = 0.2  # a shorter look tells no rate
 _LOOK_SECONDS = 0.5  # one look at idle partitions proves nothing: who gets messages has to commit between two
+# A topic that brokers or clients make by themselves is there within moments of the first subscription; any other stays
+# away until somebody makes it, however long the gate waits
+_TOPIC_SECONDS = 5.0
 _JOINS = 3  # members that one instance id may have had while the gate looked
 
 
@@ -89,6 +92,7 @@ class Gate:
         self._first: dict[str, dict[Partition, Progress]] = {}
         self._began: float | None = None
         self._ids: dict[tuple[str, str], list[str]] = {}
+        self._lacking: dict[tuple[str, str], float] = {}
 
     def see(self, groups: Sequence[Group], at_seconds: float, processes: Sequence[Process] = ()) -> Judgement:
         """Judge one look at the groups.
@@ -106,11 +110,18 @@ class Gate:
             mine = [one for one in everybody if group.name in one.groups]
             reasons += self._group(group, mine, elapsed)
         accepted = frozenset(self._terms.accepted)
-        if any(one.cause in FINAL - accepted for one in reasons):
+        final = FINAL | ({Cause.NO_TOPIC} if self._lacks(reasons, at_seconds) else frozenset())
+        if any(one.cause in final - accepted for one in reasons):
             reasons = [one for one in reasons if one.cause not in AFTER_A_RESTART]  # nobody waits for it any more
-        found = judged(reasons, accepted, elapsed, waiting=True)
+        found = judged(reasons, accepted, elapsed, waiting=True, final=final)
         early = found.verdict is Verdict.PASSED and elapsed < _LOOK_SECONDS
         return replace(found, verdict=Verdict.WAITING) if early else found
+
+    def _lacks(self, reasons: Sequence[Reason], at_seconds: float) -> bool:
+        """Whether a topic has been missing for so long that nobody makes it."""
+        now = {(one.group, one.subject) for one in reasons if one.cause is Cause.NO_TOPIC}
+        self._lacking = {one: self._lacking.get(one, at_seconds) for one in now}
+        return any(at_seconds - since >= _TOPIC_SECONDS for since in self._lacking.values())
 
     def _group(self, group: Group, processes: Sequence[Process], elapsed: float) -> list[Reason]:
         topics = own_topics(group, processes, self._terms.topics.get(group.name, ()))
@@ -155,6 +166,7 @@ class Gate:
         before = self._before.get(group.name)
         foreign = {found.present[one.name].id for one in processes if one.foreign and one.name in found.present}
         foreign |= {member.id for crowd in found.crowds for member in crowd.members}
+        names = {member.id: name for name, member in found.present.items()}
         stuck: dict[tuple[Cause, str], list[Progress]] = {}
         for partition, member in group.owners.items():
             if partition in now:
@@ -162,7 +174,7 @@ class Gate:
                 earlier = (before or {}).get(partition) if member.id in foreign else None
                 cause = _stuck(now[partition], start, earlier)
                 if cause is not None:
-                    stuck.setdefault((cause, str(member)), []).append(now[partition])
+                    stuck.setdefault((cause, names.get(member.id, str(member))), []).append(now[partition])
         return [_stuck_reason(group, cause, who, some) for (cause, who), some in stuck.items()] + self._lag(
             group, now, before, elapsed
         )
@@ -267,12 +279,16 @@ def _stuck(now: Progress, first: Progress, earlier: Progress | None) -> Cause | 
 def _stuck_reason(group: Group, cause: Cause, who: str, some: Sequence[Progress]) -> Reason:
     partitions = tuple(sorted(one.partition for one in some))
     names = partitions_text(partitions)
+    pending = ""
     if cause is Cause.NO_LEADER:
         text = f"no broker leads {names}"
     elif cause is Cause.UNCOMMITTED:
         text = f"{who} has committed nothing of {names}, which holds messages"
+        pending = f"{who}: no commit seen yet in {names}, which holds messages"
     else:
         behind = sum(one.lag or 0 for one in some)
         waiting = f"{counted(behind, 'message')} {'waits' if behind == 1 else 'wait'}"
         text = f"{who} does not advance in {names}, where {waiting}"
-    return Reason(cause, group.name, f"group {group.name}: {text}", who, partitions)
+        pending = f"{who}: no commit seen yet in {names}, where {waiting}"
+    prefix = f"group {group.name}: "
+    return Reason(cause, group.name, prefix + text, who, partitions, prefix + pending if pending else "")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ops.core.cluster import Group, Progress
+from ops.core.cluster import Group, Progress, missing_text
 from ops.core.errors import ExitCode
 
 
@@ -16,7 +16,7 @@ class LagRow:
 
     Attributes
     ----------
-    topic : empty for a group that has nothing to do with any.
+    topic : empty for a group that has nothing to do with any. One that is not on the cluster has 0 partitions.
     committed, end, lag : sums over the partitions where they are known; None where they are known of none.
     unknown : partitions whose lag nobody knows. Unknown is not zero.
     members : that own partitions of the topic; of a group without topics, all.
@@ -45,7 +45,9 @@ def lag_rows(groups: Iterable[Group]) -> tuple[LagRow, ...]:
             for topic in {partition.topic for partition in member.partitions}:
                 owners[topic] = owners.get(topic, 0) + 1
         rows += [_row(group, topic, some, owners.get(topic, 0)) for topic, some in by_topic.items()]
-        if not by_topic:
+        absent = [topic for topic in group.missing if topic not in by_topic]
+        rows += [LagRow(group.name, group.state, topic, 0, None, None, None, 0, 0) for topic in absent]
+        if not by_topic and not absent:
             rows.append(LagRow(group.name, group.state, "", 0, None, None, None, 0, len(group.members)))
     return tuple(rows)
 
@@ -61,6 +63,7 @@ def lag_data(groups: Sequence[Group]) -> dict[str, Any]:
                 "state": group.state,
                 "members": len(group.members),
                 "lag": group.lag,
+                "missing_topics": list(group.missing),
                 "topics": [asdict(row) for row in rows if row.group == group.name and row.topic],
                 "partitions": [
                     {**asdict(one), "partition": one.partition.number, "topic": one.partition.topic, "lag": one.lag}
@@ -75,6 +78,11 @@ def lag_data(groups: Sequence[Group]) -> dict[str, Any]:
 def lag_exit_code(groups: Iterable[Group]) -> ExitCode:
     """Give 4, unknown, where the lag of any group is unknown; how large it is makes no failure."""
     return ExitCode.UNREACHABLE if any(group.lag is None for group in groups) else ExitCode.DONE
+
+
+def lag_remarks(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Return what is to be done before a lag can be known, a line each."""
+    return tuple(missing_text(group.name, topic) for group in groups for topic in group.missing)
 
 
 def _row(group: Group, topic: str, some: Sequence[Progress], members: int) -> LagRow:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from ops.core.attribution import attribute
-from ops.core.cluster import Group, Member, partitions_text
+from ops.core.cluster import Group, Member, missing_text, partitions_text
 from ops.core.crowd import Crowd
 from ops.core.records import dataclass
 from ops.core.standing import Process
@@ -169,7 +169,7 @@ def unowned(group: Group, topics: frozenset[str]) -> list[Reason]:
     """Say which partitions of topics nobody owns, and which topics are missing."""
     there = {one.partition for one in group.progress if one.end is not None or one.partition in group.owners}
     reasons = [
-        Reason(Cause.NO_TOPIC, group.name, f"group {group.name}: topic {topic} is not on the cluster: make it", topic)
+        Reason(Cause.NO_TOPIC, group.name, missing_text(group.name, topic), topic)
         for topic in sorted(topics - {one.partition.topic for one in group.progress})
     ]
     free = tuple(sorted(one for one in there - set(group.owners) if one.topic in topics))

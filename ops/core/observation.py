@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from ops.core.advance import complaint, seconds_apart, stuck, suspicious
-from ops.core.cluster import STABLE, Group, Member, Partition, Progress
+from ops.core.cluster import STABLE, Group, Member, Partition, Progress, missing_text
 from ops.core.crowd import Crowd, names_text
 from ops.core.membership import Muster, muster
 from ops.core.protocol import ProcessReport
@@ -58,6 +58,7 @@ def observe(
             remarks += look.remarks
             suspects += look.suspects
     for group in groups:
+        remarks += [Remark(Zombie.NO_TOPIC, group.name, missing_text(group.name, topic)) for topic in group.missing]
         remarks += _unexplained(group, musters[group.name], hosts, processes)
         for crowd in musters[group.name].crowds:
             found = _crowd(group, crowd, past.get(group.name, {}), apart_seconds)
@@ -198,6 +199,8 @@ def _place(group: Group, process: Process, member: Member | None) -> Place:
         return Place(group.name, group.state, member.id, generation, None, None)
     progress = {one.partition: one for one in group.progress}
     lags = [progress[one].lag if one in progress else None for one in member.partitions]
+    if set(member.topics) & set(group.missing):
+        lags.append(None)  # what waits in a topic that is not there, nobody knows
     lag = None if None in lags else sum(one for one in lags if one is not None)
     return Place(group.name, group.state, member.id, generation, member.partitions, lag)
 

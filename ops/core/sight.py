@@ -20,6 +20,7 @@ class Zombie(StrEnum):
     NOT_IN_GROUP = "not in the group"
     NO_PROGRESS = "no progress"
     SUPERFLUOUS = "not in the settings"
+    NO_TOPIC = "topic missing"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Remark:
 
     Attributes
     ----------
-    host, process : whose; empty for a member that no process explains.
+    host, process : whose; empty for a member that no process explains, and for what the group as a whole lacks.
     text : for people.
     member : the member's id where nobody can tell which process it is.
     """

@@ -56,6 +56,7 @@ class Reason:
     Attributes
     ----------
     text : for people, with the group and the names of all concerned.
+    pending : how it is said while it is waited for and may pass; empty for as `text` says it.
     subject : the process, member or topic it is about; empty for the group as a whole.
     partitions : it is about.
     """
@@ -65,6 +66,7 @@ class Reason:
     text: str
     subject: str = ""
     partitions: tuple[Partition, ...] = ()
+    pending: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -79,12 +81,14 @@ class Judgement:
     reasons : why it is not passed.
     overruled : what was found and had been accepted beforehand (`--force`).
     elapsed_seconds : since the gate began to look.
+    final : whether waiting does not help.
     """
 
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     overruled: tuple[Reason, ...] = ()
     elapsed_seconds: float = 0.0
+    final: bool = False
 
     @property
     def causes(self) -> frozenset[Cause]:
@@ -110,16 +114,24 @@ class Judgement:
             )
 
 
-def judged(reasons: list[Reason], accepted: frozenset[Cause], elapsed_seconds: float, *, waiting: bool) -> Judgement:
+def judged(
+    reasons: list[Reason],
+    accepted: frozenset[Cause],
+    elapsed_seconds: float,
+    *,
+    waiting: bool,
+    final: frozenset[Cause] = FINAL,
+) -> Judgement:
     """Give the verdict that reasons lead to.
 
     Parameters
     ----------
     accepted : causes that stop nothing.
     waiting : whether what may pass is waited for.
+    final : causes that do not pass.
     """
     against = tuple(one for one in reasons if one.cause not in accepted)
-    final = not waiting or any(one.cause in FINAL for one in against)
-    verdict = Verdict.PASSED if not against else Verdict.REFUSED if final else Verdict.WAITING
+    lasting = any(one.cause in final for one in against)
+    verdict = Verdict.PASSED if not against else Verdict.WAITING if waiting and not lasting else Verdict.REFUSED
     overruled = tuple(one for one in reasons if one.cause in accepted)
-    return Judgement(verdict, against, overruled, round(elapsed_seconds, 3))
+    return Judgement(verdict, against, overruled, round(elapsed_seconds, 3), lasting)

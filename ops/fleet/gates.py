@@ -14,7 +14,7 @@ from ops.core.records import replace
 from ops.core.residence import way_out, what_is_shared
 from ops.core.settings import Settings
 from ops.core.slot import Slot
-from ops.core.verdict import FINAL, Cause, Judgement, Reason, Verdict, judged
+from ops.core.verdict import Cause, Judgement, Reason, Verdict, judged
 from ops.fleet import outdated
 from ops.fleet.answering import answering
 from ops.fleet.evidence import Chronicle
@@ -291,5 +291,5 @@ class Gates:
 
 def _may_still_pass(judgement: Judgement) -> bool:
     """Whether a question ended because its time was over; that no host can ask (at once) waits for nothing."""
-    refused = judgement.verdict is Verdict.REFUSED and not judgement.causes & FINAL
+    refused = judgement.verdict is Verdict.REFUSED and not judgement.final
     return refused or (judgement.verdict is Verdict.UNKNOWN and judgement.elapsed_seconds > 0)

@@ -29,7 +29,7 @@ class Waiting:
 
     def hear(self, judgement: Judgement) -> None:
         """Take what the cluster's host says while it waits."""
-        reasons = [str(one) for one in judgement.reasons]
+        reasons = [one.pending or one.text for one in judgement.reasons]
         more = len(reasons) - _SHOWN
         if reasons:
             self._tell("; ".join(reasons[:_SHOWN]) + (f"; and {more} more" if more > 0 else ""))

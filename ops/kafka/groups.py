@@ -47,15 +47,20 @@ def observe(
         found |= {group.name: group for group in cluster.ask(lambda admin: describe_classic_groups(admin, classic))}
     if consumer := by_type.get(CONSUMER):
         found |= {group.name: group for group in cluster.ask(lambda admin: describe_consumer_groups(admin, consumer))}
-    progress = _progress(cluster, [found[name] for name in wanted], topics or {})
+    seen = _with_progress(cluster, [found[name] for name in wanted], topics or {})
     ports = cluster.ports()
-    return tuple(replace(found[name], progress=progress[name], ports=ports) for name in wanted)
+    return tuple(replace(one, ports=ports) for one in seen)
 
 
-def _progress(
+def _with_progress(
     cluster: Cluster, groups: Collection[Group], topics: Mapping[str, Collection[str]]
-) -> dict[str, tuple[Progress, ...]]:
-    """Give the progress of each group in what it subscribes to, is assigned or has committed."""
+) -> tuple[Group, ...]:
+    """Return each group with its progress in what it subscribes to, is assigned or has committed, and what is missing.
+
+    Parameters
+    ----------
+    topics : of groups, that are looked at in any case.
+    """
     committed = committed_offsets(cluster, [group.name for group in groups if group.type in (CLASSIC, CONSUMER)])
     own = {group.name: group.topics | set(topics.get(group.name, ())) for group in groups}
     names = {topic for some in own.values() for topic in some}
@@ -76,7 +81,14 @@ def _progress(
     led = {one: leader for one, leader in leading.items() if leader >= 0 and one in concerned}
     ends = end_offsets(cluster, led)
     begins = begin_offsets(cluster, {one: led[one] for one in _uncommitted(mine, committed) if one in led})
-    return {name: _rows(some, committed.get(name, {}), ends, begins) for name, some in mine.items()}
+    return tuple(
+        replace(
+            group,
+            progress=_rows(mine[group.name], committed.get(group.name, {}), ends, begins),
+            missing=tuple(sorted(own[group.name] - numbers.keys())),
+        )
+        for group in groups
+    )
 
 
 def _uncommitted(

@@ -27,12 +27,12 @@ _COLUMNS = Columns(
 UNKNOWN = "?"
 
 
-def print_lag(rows: Sequence[LagRow], stream: TextIO) -> None:
-    """Print the table once."""
+def print_lag(rows: Sequence[LagRow], stream: TextIO, remarks: Sequence[str] = ()) -> None:
+    """Print the table once, and below it what is to be done before an unknown lag is known."""
     if is_terminal(stream):
-        console_of(stream).print(lag_table(rows))
+        console_of(stream).print(lag_table(rows), *(text_of(one, "magenta") for one in remarks), sep="\n")
         return
-    stream.write("".join(f"{line}\n" for line in lag_lines(rows)))
+    stream.write("".join(f"{line}\n" for line in (*lag_lines(rows), *remarks)))
     stream.flush()
 
 

@@ -28,7 +28,7 @@ def lag(context: Context, group: str = "", app: str = "", json: bool = False, wa
     """Show how far the consumer groups are behind; exit 4 where the lag of one is unknown."""
     from ops.core.brokers import CONNECT_SECONDS, REFUSED_SECONDS, Brokers
     from ops.core.errors import UsageError
-    from ops.core.lag import lag_data, lag_exit_code, lag_rows
+    from ops.core.lag import lag_data, lag_exit_code, lag_remarks, lag_rows
     from ops.kafka.connection import Cluster
     from ops.kafka.groups import observe
     from ops.tasks.project import know_brokers
@@ -53,7 +53,7 @@ def lag(context: Context, group: str = "", app: str = "", json: bool = False, wa
     else:
         from ops.render.lag import print_lag
 
-        print_lag(lag_rows(groups), sys.stdout)
+        print_lag(lag_rows(groups), sys.stdout, lag_remarks(groups))
     return int(lag_exit_code(groups))
 
 

@@ -28,7 +28,7 @@ def lag(context: Context, group: str = "", json: bool = False, watch: bool = Fal
     """Show how far the consumer groups are behind; exit 4 where the lag of one is unknown."""
     from ops.core.asking import Ask
     from ops.core.errors import UsageError
-    from ops.core.lag import lag_data, lag_exit_code, lag_rows
+    from ops.core.lag import lag_data, lag_exit_code, lag_remarks, lag_rows
     from ops.fleet.survey import ask_cluster
     from ops.fleet.tasks.project import load_settings, make_transport
 
@@ -55,7 +55,7 @@ def lag(context: Context, group: str = "", json: bool = False, watch: bool = Fal
     else:
         from ops.render.lag import print_lag
 
-        print_lag(lag_rows(groups), sys.stdout)
+        print_lag(lag_rows(groups), sys.stdout, lag_remarks(groups))
     return int(lag_exit_code(groups))
 
 

@@ -324,3 +324,39 @@ def test_members_that_may_be_on_hosts_that_do_not_answer_are_no_strangers() -> N
     # And one more than may be there is
     three = group(member(None, 0, id="x"), member(None, 1, id="y"), member(None, id="z"))
     assert preflight(seen, [three]).causes == {Cause.STRANGER}
+
+
+def test_a_topic_that_nobody_makes_ends_the_wait_soon_with_what_makes_it() -> None:
+    # Given members of a topic that is not on the cluster
+    terms, seen = replace(TWO, topics={"g": (TOPIC, "refunds")}), GOOD
+    # When it stays away for some seconds, which brokers that make topics by themselves do not take
+    gate = Gate(terms)
+    assert gate.see([seen], 0.0).verdict is Verdict.WAITING
+    assert gate.see([seen], 4.0).verdict is Verdict.WAITING
+    # Then the gate refuses for good, and names the command
+    found = gate.see([seen], 5.0)
+    assert (found.verdict, found.final, found.causes) == (Verdict.REFUSED, True, {Cause.NO_TOPIC})
+    assert "topic refunds is not on the cluster" in str(found.reasons[0])
+    assert "inv topics.apply" in str(found.reasons[0])
+    # And one that comes in time is forgotten; one that was accepted stops nothing
+    gate = Gate(terms)
+    gate.see([seen], 0.0)
+    there = replace(seen, progress=(*seen.progress, Progress(Partition("refunds", 0), 0, 0)))
+    assert Cause.NO_TOPIC not in gate.see([there], 4.0).causes
+    assert gate.see([seen], 6.0).verdict is Verdict.WAITING
+    gate = Gate(replace(terms, accepted=(Cause.NO_TOPIC,)))
+    assert [gate.see([seen], at).verdict for at in (0.0, 6.0)] == [Verdict.WAITING, Verdict.PASSED]
+
+
+def test_a_wait_for_a_commit_names_the_slot_and_is_told_as_a_wait() -> None:
+    # Given two members where messages wait, one of which is a process that is known, and the next commit is not there
+    offsets: dict[int, Offsets] = {0: (5, 8), 1: (None, 9)}
+    found = last(TWO, *[group(member("a", 0), member("b", 1), offsets=offsets)] * 2)
+    said = {one.cause: one for one in found.reasons}
+    # Then both are called what status calls them, and while the gate waits nothing is called a failure
+    assert found.verdict is Verdict.WAITING
+    wedged, uncommitted = said[Cause.WEDGED], said[Cause.UNCOMMITTED]
+    assert wedged.pending == "group g: h1 karafka-0: no commit seen yet in orders-0, where 3 messages wait"
+    assert uncommitted.pending == "group g: h2 karafka-0: no commit seen yet in orders-1, which holds messages"
+    # And where it stays so, it is said as what it is
+    assert str(wedged) == "group g: h1 karafka-0 does not advance in orders-0, where 3 messages wait"

@@ -181,3 +181,17 @@ def test_a_record_of_another_release_is_read_as_far_as_it_goes() -> None:
         odd_one = replace(mine, reports=(replace(mine.reports[0], consumer=odd),))
         # Then the row is there, by what the cluster says
         assert observe([odd_one, host("h2", 1)], [BOTH]).rows[0].partitions == 1
+
+
+def test_a_topic_that_is_not_on_the_cluster_is_a_remark_and_no_lag_of_zero() -> None:
+    # Given a stable group whose members own nothing, as the topic that they read is missing
+    idle = replace(group(("app.h1.karafka.0", ()), ("app.h2.karafka.0", ())), progress=(), missing=("orders",))
+    # When it is looked at
+    seen = observe([host("h1"), host("h2")], [idle])
+    # Then the lag is unknown in every row, and the topic is named once, with what makes it
+    assert [(row.partitions, row.lag) for row in seen.rows] == [(0, None), (0, None)]
+    (remark,) = seen.remarks
+    assert (remark.zombie, remark.group, remark.process) == (Zombie.NO_TOPIC, "g", "")
+    assert "topic orders is not on the cluster" in remark.text
+    assert "inv topics.apply" in remark.text
+    assert seen.exit_code is ExitCode.FAILED

@@ -253,7 +253,10 @@ def test_a_process_that_ends_while_the_first_batch_settles_stops_the_rollout(sta
 
     stage.on_restart = dies
     # And a gate that waits for nothing else
-    stage.judgements = [PASSED, Judgement(Verdict.REFUSED, (Reason(Cause.DOWN, "", f"web1 karafka-0 is {state}"),))]
+    stage.judgements = [
+        PASSED,
+        Judgement(Verdict.REFUSED, (Reason(Cause.DOWN, "", f"web1 karafka-0 is {state}"),), final=True),
+    ]
     # When the fleet is restarted
     report, _ = stage.restart()
     # Then it stops after the first batch, long before the time to settle is over
@@ -267,7 +270,7 @@ def test_a_process_that_ends_while_a_gate_waits_is_soon_seen_for_what_it_is() ->
     # Given a gate that may take two minutes, and a first question that nothing came of in ten seconds
     stage = Stage(rollout={"gate_timeout_seconds": 120})
     stuck = Judgement(Verdict.REFUSED, (Reason(Cause.WEDGED, "g", "group g: web1 does not advance"),), (), 10.0)
-    down = Judgement(Verdict.REFUSED, (Reason(Cause.DOWN, "", "web1 karafka-0 is dead"),))
+    down = Judgement(Verdict.REFUSED, (Reason(Cause.DOWN, "", "web1 karafka-0 is dead"),), final=True)
     stage.judgements = [PASSED, stuck, down]
     # When the fleet is restarted
     report, _ = stage.restart()

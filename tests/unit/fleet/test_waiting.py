@@ -35,3 +35,13 @@ def test_a_gate_that_has_nothing_to_wait_for_says_nothing_but_that_it_looks_on()
     assert said == [
         "the gate after batch 1 waits, for 6 s now: all is well so far, looked at for 9 s more (rollout.settle_seconds)"
     ]
+
+
+def test_what_may_pass_is_told_as_a_wait_and_not_as_a_failure() -> None:
+    # Given a reason that is said otherwise while it may pass
+    now, said = 0.0, list[str]()
+    waiting = Waiting("the gate after batch 1", said.append, lambda: now)
+    now = 5.0
+    reason = Reason(Cause.WEDGED, "g", "web1 karafka-0 does not advance", pending="web1 karafka-0: no commit seen yet")
+    waiting.hear(Judgement(Verdict.WAITING, (reason,)))
+    assert said == ["the gate after batch 1 waits, for 5 s now: web1 karafka-0: no commit seen yet"]

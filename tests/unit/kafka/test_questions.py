@@ -116,7 +116,8 @@ def test_unknown_lag_is_not_zero() -> None:
         assert unknown.lag is None
         assert Group("g", "classic", "Stable", progress=(known, unknown)).lag is None
     assert Group("g", "classic", "Stable", progress=(known, Progress(two, 1, 1))).lag == 2
-    assert Group("g", "classic", "Empty").lag == 0
+    assert Group("g", "classic", "Empty").lag is None
+    assert Group("g", "classic", "Stable", progress=(Progress(two, 1, 1),), missing=("gone",)).lag is None
 
     # And an end that was read before the commit is no negative lag
     assert Progress(one, 5, 4).lag == 0
