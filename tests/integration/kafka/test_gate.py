@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from ops.core.verdict import Cause, Judgement, Verdict
 from ops.sandbox.ports import free_port
 from ops.sandbox.shared import SharedKafka
 from tests.labs.brokers import SpareKafka
-from tests.labs.group_members import Heartbeat, MakeWorker
+from tests.labs.group_members import Heartbeat, Join, MakeWorker
 
 pytestmark = pytest.mark.kafka
 
@@ -181,6 +182,20 @@ def test_a_wedged_partition_beside_an_idle_and_a_busy_one_is_named_alone(
     # And with the lag that was there before as the limit, the lag is too
     refused, _ = _gate(kafka.bootstrap, replace(terms, max_lag=None), deadline_seconds=2)
     assert Cause.WEDGED in refused.causes
+
+
+@pytest.mark.soak
+def test_a_topic_that_nobody_made_is_refused_long_before_the_gates_time_is_over(kafka: SharedKafka, join: Join) -> None:
+    # Given a group that reads a topic that is not on the cluster beside one that is
+    topic, absent, group = kafka.unique("topic"), kafka.unique("absent"), kafka.unique("group")
+    kafka.create_topics({topic: 1})
+    join(group, [topic, absent], "app.h1.p.0")
+    # When a gate may wait for a minute
+    began = time.monotonic()
+    refused, _ = _gate(kafka.bootstrap, _expect(group, "app.h1.p.0"), 60.0)
+    # Then it refuses within seconds, for good
+    assert (refused.verdict, refused.causes, refused.final) == (Verdict.REFUSED, {Cause.NO_TOPIC}, True)
+    assert time.monotonic() - began < 30
 
 
 def _lag(bootstrap: str, group: str, topic: str, number: int) -> int:

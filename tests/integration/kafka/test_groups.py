@@ -64,6 +64,23 @@ def test_a_classic_group_shows_static_members_assignments_and_lag(
     assert seen.lag is None
 
 
+def test_a_topic_that_members_read_and_nobody_made_is_missing_and_its_lag_unknown(
+    kafka: SharedKafka, cluster: Cluster, join: Join
+) -> None:
+    # Given a group that reads two topics, one of which is not on the cluster
+    topic, absent, group = kafka.unique("topic"), kafka.unique("absent"), kafka.unique("group")
+    kafka.create_topics({topic: 1})
+    join(group, [topic, absent], "app.h1.karafka.0")
+    # When it is looked at
+    (seen,) = observe(cluster, [group])
+    # Then the one is missing, the other is told of, and the lag of both together is unknown
+    assert (seen.missing, [str(one.partition) for one in seen.progress]) == ((absent,), [f"{topic}-0"])
+    assert seen.lag is None
+    # And once it is made, it is not missing any more
+    kafka.create_topics({absent: 1})
+    assert observe(cluster, [group])[0].missing == ()
+
+
 def test_a_kip_848_group_is_not_dead(kafka: SharedKafka, cluster: Cluster, heartbeat: Heartbeat) -> None:
     # Given a member by the new protocol
     topic, group = kafka.unique("topic"), kafka.unique("group")
