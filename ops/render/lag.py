@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ops.core.amounts import counted
 from ops.core.lag import LagRow
+from ops.core.plain import cell
 from ops.core.records import dataclass
 from ops.render.columns import Columns
 from ops.render.console import console_of, text_of
@@ -32,7 +33,7 @@ def print_lag(rows: Sequence[LagRow], stream: TextIO, remarks: Sequence[str] = (
     if is_terminal(stream):
         console_of(stream).print(lag_table(rows), *(text_of(one, "magenta") for one in remarks), sep="\n")
         return
-    stream.write("".join(f"{line}\n" for line in (*lag_lines(rows), *remarks)))
+    stream.write("".join(f"{line}\n" for line in (*lag_lines(rows), *map(cell, remarks))))
     stream.flush()
 
 

@@ -128,7 +128,7 @@ def everything(text: str, stream: TextIO) -> None:
     crashing = ProcessReport(text, State.CRASH_LOOPING, ok=False, message=text, release=text, log=(text, text))
     running = filled(ProcessReport, text)
     print_processes((HostRows(text, (running, crashing), text), HostRows.below([text])), stream)
-    print_lag((filled(LagRow, text),), stream)
+    print_lag((filled(LagRow, text),), stream, (text,))
     print_findings((filled(Finding, text),), stream)
     print_diff((text, f"+{text}", f"-{text}"), stream)
     print_summary(filled(Evidence, text), stream)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ops.core.lag import LagRow
-from ops.render.lag import lag_lines, lag_table
+from ops.render.lag import lag_lines, lag_table, print_lag
 
 ROWS = (
     LagRow("sources", "Stable", "repositories_created", 12, 1234567, 1234599, 32, 0, 6),
@@ -38,3 +38,10 @@ def test_what_a_wide_terminal_shows_is_what_a_pipe_gets() -> None:
     # Then nothing is cut off, and a group's name stands once
     assert drawn(200) == lag_lines(ROWS)
     assert lag_lines(ROWS)[2].split()[0] == "registered_topics_of_the_whole_shop"
+
+
+def test_what_is_to_be_done_stands_below_the_table_on_a_line_of_its_own() -> None:
+    # When a topic is missing, then a pipe gets the table and the line below it
+    stream = io.StringIO()
+    print_lag(ROWS, stream, ("group g: topic t is not on the cluster",))
+    assert stream.getvalue().splitlines() == [*lag_lines(ROWS), "group g: topic t is not on the cluster"]
