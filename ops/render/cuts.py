@@ -163,9 +163,12 @@ def _from(texts: Collection[str], width: int, alike: int) -> dict[str, str]:
 
 
 def _alike(texts: Collection[str]) -> int:
-    """Return how many characters all texts have in common at their begin."""
+    """Return how many characters all texts have in common at their begin; a letter goes with the signs on it."""
     first, last = min(texts, default=""), max(texts, default="")
-    return next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    alike = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    while alike and any(not _width(text[alike]) for text in texts if len(text) > alike):
+        alike -= 1  # a sign differs: its letter is part of it
+    return alike
 
 
 _WAYS = {

@@ -85,3 +85,12 @@ def test_a_sign_that_stands_on_another_takes_no_column(text: str, width: int) ->
 def test_no_end_begins_with_a_sign_whose_letter_was_cut_off() -> None:
     text = "abe\N{COMBINING ACUTE ACCENT}c"
     assert [end_of(text, width) for width in range(5)] == ["", "c", text[2:], text[1:], text]
+
+
+@pytest.mark.parametrize("keep", Keep)
+@given(middles=st.lists(st.text("e\N{COMBINING ACUTE ACCENT}\N{COMBINING DIAERESIS}b", max_size=6), min_size=1))
+def test_no_sign_is_drawn_onto_the_ellipsis_before_it(keep: Keep, middles: list[str]) -> None:
+    texts = [f"group-e{middle}-of-the-consumers" for middle in middles]
+    for width in range(3, 24):
+        for shown in cut(texts, width, keep).values():
+            assert not any(f"\N{HORIZONTAL ELLIPSIS}{sign}" in shown for sign in "\u0301\u0308")
