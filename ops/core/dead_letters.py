@@ -12,7 +12,7 @@ from ops.core.records import dataclass
 
 TOPICS = "dead_letter_topics"
 """Where a consumer's own record of a group names them."""
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_TOPIC = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}")
 _MOST = 100  # a host's word: no look asks for more topics
 
 

@@ -225,7 +225,7 @@ def test_a_cluster_that_could_not_be_asked_is_waited_for_once_in_a_look_however_
 
 def test_dead_letters_are_counted_by_the_topics_that_the_records_name_and_fail_no_status() -> None:
     # Given processes whose records name topics, one of which nobody could count, and a host that says anything
-    record = consumer(dead_letter_topics=["app.dead", "app.more", "app.none", 5, "a b", "x" * 300])
+    record = consumer(dead_letter_topics=["app.dead", "app.more", "app.none", 5, "a b", "..", "x" * 300])
     script = Script([host(record)], [group()])
     script.letters = {"app.dead": 2, "app.more": None, "app.none": 0, "else": 7}
     survey = script.surveyor.once()
