@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 
 from ops.core.amounts import counted
 from ops.core.strenum import StrEnum
@@ -110,8 +111,22 @@ def _differences(one: WantedTopic, there: FoundTopic) -> list[TopicChange]:
     if one.replication is not None and there.replication != one.replication:
         different.append(f"replication is {there.replication}, not {one.replication}")
     for name, value in sorted(one.config.items()):
-        if there.config.get(name) != value:
+        if not _same(there.config.get(name), value):
             different.append(f"{name} is {there.config.get(name, 'unknown there')}, not {value}")
     if different:
         changes.append(TopicChange(one.topic, Action.DIFFERS, one.why, text="; ".join(different)))
     return changes
+
+
+def _same(found: str | None, wanted: str) -> bool:
+    """Whether two values of config are one: brokers write numbers (`1.0E-5`) and lists (`compact,delete`) anew."""
+    if found is None or found == wanted:
+        return found == wanted
+    try:
+        return Decimal(found) == Decimal(wanted)
+    except InvalidOperation:
+        return _items(found) == _items(wanted)
+
+
+def _items(value: str) -> list[str]:
+    return sorted(item.strip() for item in value.split(","))  # of no list of a topic's does the order matter

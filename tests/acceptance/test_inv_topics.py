@@ -77,7 +77,8 @@ def desk(tmp_path: Path, kafka: SharedKafka) -> Desk:
 def test_apply_makes_what_the_app_and_the_settings_name_and_then_there_is_nothing_to_do(desk: Desk) -> None:
     # Given an app, settings for new topics, and one that only the settings name
     name, extra = desk.name, f"{desk.name}.extra"
-    named = [{"topic": extra, "partitions": 4, "config": {"retention.ms": 60_000}}]
+    config = {"retention.ms": 60_000, "cleanup.policy": "delete, compact", "min.cleanable.dirty.ratio": 0.00001}
+    named = [{"topic": extra, "partitions": 4, "config": config}]
     desk.settings({"partitions": 5, "named": named})
     # When it is planned, nothing is made
     told = json.loads(desk.inv("topics.plan", "--json", code=1).stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +57,20 @@ def test_what_the_topic_itself_says_wins_over_what_new_ones_are_made_with() -> N
     assert change.text == "12 partitions, replication 3, cleanup.policy=compact, retention.ms=2"
     # And a topic that is there is not measured by them
     assert compare([own], new, {"a": FoundTopic(12, 1, {"retention.ms": "2"})}) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ("compact, delete", "compact,delete", True),
+        ("delete,compact", "compact,delete", True),
+        ("compact", "compact,delete", False),
+        ("1e-05", "1.0E-5", True),
+        ("604800000.0", "604800000", True),
+        ("9223372036854775806", "9223372036854775807", False),
+        ("sNaN", "1", False),
+    ],
+)
+def test_config_is_compared_by_what_it_means_and_not_by_how_it_is_written(wanted: str, found: str, same: bool) -> None:
+    own = WantedTopic("a", "why", config={"key": wanted})
+    assert (compare([own], NewTopics(), {"a": FoundTopic(1, 1, {"key": found})}) == ()) is same
