@@ -11,6 +11,7 @@ from invoke.context import Context
 
 from ops.core.amounts import counted
 from ops.core.guarded import print_json
+from ops.core.plain import cell
 from ops.shell.door import command
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _print(changes: tuple[TopicChange, ...], troubles: Mapping[str, str], count:
     for one in changes:
         print(_line(one))
     for name, why in sorted(troubles.items()):
-        print(f"refused: {name}: {why}", file=sys.stderr)
+        print(cell(f"refused: {name}: {why}"), file=sys.stderr)
     if not changes and not troubles:
         print(f"{counted(count, 'topic is', 'topics are')} there as asked for")
     elif any(one.action is not Action.DIFFERS for one in changes):
@@ -192,7 +193,7 @@ def _line(one: TopicChange) -> str:
     from ops.core.topic_plan import Action
 
     left = "; nothing here changes that" if one.action is Action.DIFFERS else ""
-    return f"{one.action}: {one.topic}: {one.text}{left} ({one.why})"
+    return cell(f"{one.action}: {one.topic}: {one.text}{left} ({one.why})")
 
 
 def _data(changes: tuple[TopicChange, ...], troubles: Mapping[str, str], count: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import unicodedata
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ops.core import telling
+from ops.core import telling, topic_plan
 from ops.core.checkup import Finding
 from ops.core.evidence import Evidence, SlotEvidence
 from ops.core.guarded import Guarded, write_json
@@ -45,6 +46,7 @@ from ops.render.processes import HostRows, print_processes
 from ops.render.progress import Progress
 from ops.render.step_summary import change_summary, deploy_summary
 from ops.render.timeline import timeline
+from ops.tasks import topics
 
 FORGED = "12:00:00 web9 karafka-9: ready"
 PARTS = (
@@ -312,3 +314,17 @@ def test_nothing_draws_on_a_terminal_but_by_the_one_console() -> None:
     }
     drawn = {name for name in made if "rich" in (root / name).read_text()}
     assert drawn <= allowed
+
+
+@settings(max_examples=40)
+@given(HOSTILE)
+def test_what_a_broker_says_of_topics_is_one_line_each_and_steers_nothing(text: str) -> None:
+    # Given what a broker answered: a config value that differs, and why it refuses a topic
+    change = topic_plan.TopicChange("topic", topic_plan.Action.DIFFERS, "named by the settings", text=text)
+    out, err = io.StringIO(), io.StringIO()
+    # When the plan is shown
+    with redirect_stdout(out), redirect_stderr(err):
+        topics._print((change,), {text: text}, 2, hint="")
+    # Then there is a line for each, and nothing else
+    assert [len(one.getvalue().splitlines()) for one in (out, err)] == [1, 1]
+    assert steers(out.getvalue() + err.getvalue()) == []
