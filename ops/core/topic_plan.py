@@ -96,7 +96,7 @@ def _creation(one: WantedTopic, new: NewTopics) -> TopicChange:
     config = {**new.config, **one.config}
     parts = [
         "as many partitions as the cluster gives" if partitions == CLUSTERS else counted(partitions, "partition"),
-        "its replication" if replication == CLUSTERS else f"replication {replication}",
+        "the cluster's default replication" if replication == CLUSTERS else f"replication {replication}",
         *(f"{name}={value}" for name, value in sorted(config.items())),
     ]
     return TopicChange(one.topic, Action.CREATE, one.why, partitions, replication, config, text=", ".join(parts))

@@ -74,3 +74,10 @@ def test_what_the_topic_itself_says_wins_over_what_new_ones_are_made_with() -> N
 def test_config_is_compared_by_what_it_means_and_not_by_how_it_is_written(wanted: str, found: str, same: bool) -> None:
     own = WantedTopic("a", "why", config={"key": wanted})
     assert (compare([own], NewTopics(), {"a": FoundTopic(1, 1, {"key": found})}) == ()) is same
+
+
+def test_a_plan_says_whose_replication_a_new_topic_gets() -> None:
+    # Given a topic, and settings for new ones, that leave the replication to the cluster
+    (change,) = compare([WantedTopic("sources", "read by A")], NewTopics(6, CLUSTERS, {}), {})
+    # Then the plan names whose default it is
+    assert change.text == "6 partitions, the cluster's default replication"
