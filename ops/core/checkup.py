@@ -22,6 +22,7 @@ OPEN_FILES, FULL_PERCENT = 1024, 80
 """The least that a process may be allowed to have open (what login shells give), and how much of it may be used."""
 
 
+_UNROTATED = "unrotated"  # a remark: a log that has really grown large is a finding by its size
 _PRIVATE = ("/tmp", "/var/tmp")  # a unit has its own
 
 
@@ -34,12 +35,14 @@ class Finding:
     host : empty for the stage as a whole.
     kind : one word for it, for programs: `drift`, `tool`, `disk`, ...
     mend : the command that mends it, or shows more.
+    remark : it is no fault: nobody asked for it, and the user of the settings can't mend it.
     """
 
     host: str
     kind: str
     text: str
     mend: str
+    remark: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def examine(subject: Subject) -> tuple[Finding, ...]:
         *_room(subject),
         *_clock(subject),
     ):
-        found.append(Finding(subject.host, kind, text, mend))
+        found.append(Finding(subject.host, kind, text, mend, remark=kind == _UNROTATED))
     return tuple(found)
 
 
@@ -130,8 +133,10 @@ def _drift(subject: Subject) -> Iterator[Row]:
             text = f"not in the settings any more: {change.path}"
         mend = f"fab karafka.install --hosts {subject.host}"
         if kind == "rotation" and rootless and change.path.startswith("/etc/"):
-            text += f" (user {facts.user} may not write there)"
-            mend = f"as root, or `logrotate_d` elsewhere: inv templates.render logrotate --host {subject.host}"
+            mend = f"inv templates.render logrotate --host {subject.host}"
+            if change.before is None:
+                kind, text = _UNROTATED, f"no log is rotated: {change.path} is missing"
+            text += f" (user {facts.user} may not write there, root has to)"
         yield kind, text, mend
 
 

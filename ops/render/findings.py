@@ -36,7 +36,7 @@ def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
     ----------
     width : None for as wide as needed. A command that is longer is left to the terminal: it is to be copied.
     """
-    rows = [(cell(one.host or "-"), " ".join(cell(one.text).split()), cell(one.mend)) for one in findings]
+    rows = [(cell(one.host or "-"), _text(one), cell(one.mend)) for one in findings]
     first, middle, last = (max(width_of(row[index]) for row in (_HEADINGS, *rows)) for index in range(3))
     if width is None:
         return [_GAP.join((*map(_padded, row[:2], (first, middle)), row[2])).rstrip() for row in (_HEADINGS, *rows)]
@@ -66,6 +66,10 @@ def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
             lines.append(host if width_of(host) <= width else f"{begin_of(host, width - 1)}…")
         lines += [f"{begin}{part}" for part in (*some, mend)]
     return lines
+
+
+def _text(finding: Finding) -> str:
+    return ("remark: " if finding.remark else "") + " ".join(cell(finding.text).split())
 
 
 def _padded(text: str, width: int) -> str:

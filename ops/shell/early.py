@@ -156,8 +156,18 @@ def section_of(path: Path) -> Mapping[str, Any] | None:
     ------
     SettingsError : the file is no YAML, no mapping, or has something that Fabric could not take.
     """
-    own = (Levels("FABRIC").read(path) or {}).get("karafka")
+    own = own_key(path, "karafka")
     return own if isinstance(own, Mapping) else None
+
+
+def own_key(path: Path, key: str) -> Any:
+    """Return what a file says of a key of Fabric's own; None where it has none, or is Python.
+
+    Raises
+    ------
+    SettingsError : the file is no YAML, no mapping, or has something that Fabric could not take.
+    """
+    return (Levels("FABRIC").read(path) or {}).get(key)
 
 
 def no_section(path: Path | None, where: str) -> SettingsError:

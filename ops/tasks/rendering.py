@@ -34,7 +34,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     from ops.core.accounts import home_path
     from ops.core.errors import SettingsError, UsageError
     from ops.core.section import load
-    from ops.tasks.project import section
+    from ops.tasks.project import login_user, section
 
     if kind not in _KINDS:
         raise UsageError(f"no kind {kind!r}; there are: {', '.join(_KINDS)}", where="templates.render")
@@ -42,7 +42,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     if raw is None:
         raise SettingsError("no karafka: section found", where=str(Path.cwd() / "fabric.yaml"))
     settings = load(raw, stage or None)
-    files = _files(settings, _host(settings, host), kind)
+    files = _files(settings, _host(settings, host), kind, login_user(context))
     if out:
         for path in _write(files, Path(home_path(out))):
             print(path)
@@ -68,7 +68,7 @@ def _host(settings: Settings, name: str) -> Host:
     return found
 
 
-def _files(settings: Settings, host: Host, kind: str) -> tuple[HostFile, ...]:
+def _files(settings: Settings, host: Host, kind: str, login: str) -> tuple[HostFile, ...]:
     """Render one kind; nobody is asked, so the processes' user is whom SSH logs in as."""
     from msgspec import structs
 
@@ -76,7 +76,7 @@ def _files(settings: Settings, host: Host, kind: str) -> tuple[HostFile, ...]:
     from ops.core.keeping import PIDFILE
     from ops.fleet.tasks.hosting import host_files
 
-    user = settings.systemd.user or host.user or user_name()
+    user = settings.systemd.user or host.user or login or user_name()
     home = "/root" if user == "root" else f"/home/{user}"
     manager = PIDFILE if kind == "logrotate" else kind  # of plain processes it is all there is
     files = host_files(structs.replace(settings, manager=manager), host, user=user, group=user, home=home)

@@ -25,7 +25,7 @@ Text = str | None
 
 @command(help={"hosts": "comma-separated hosts; all of the stage without it", "json": "print JSON"})
 def doctor(context: Context, hosts: Text = None, json: bool = False) -> int:
-    """Look for what is wrong: drift, versions, zombies, boot, sudo, disk, clock; exit 1 for any finding."""
+    """Look for what is wrong: drift, versions, zombies, boot, sudo, disk, clock; exit 1 for any but a remark."""
     from ops.core.checkup import examine_processes
     from ops.core.errors import ExitCode
     from ops.fleet.report import Kind
@@ -45,7 +45,7 @@ def doctor(context: Context, hosts: Text = None, json: bool = False) -> int:
     _show(settings, states, found, unreachable, as_json=json)
     if unreachable:
         return int(ExitCode.UNREACHABLE)
-    return int(ExitCode.FAILED if found else ExitCode.DONE)
+    return int(ExitCode.FAILED if any(not one.remark for one in found) else ExitCode.DONE)
 
 
 def _of_hosts(settings: Settings, states: Sequence[HostState], asked: float) -> tuple[Finding, ...]:
@@ -103,5 +103,5 @@ def _show(
         return
     if found:
         print_findings(found, sys.stdout)
-    elif not unreachable:
+    if not unreachable and all(one.remark for one in found):
         print(f"{settings.stage}: nothing is wrong with {len(states)} host{'s' * (len(states) != 1)}")

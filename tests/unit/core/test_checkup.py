@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.core.checkup import Subject, examine, unfit_writers
+from ops.core.checkup import Finding, Subject, examine, unfit_writers
 from ops.core.drift import Change
 from ops.core.installation import Facts, HostFile, OpenFiles, PresentFile, Space
 from ops.core.keeping import Keeping
@@ -50,9 +50,13 @@ def test_a_process_that_writes_where_its_unit_would_not_let_it_is_found_before_i
     assert unfit_writers(facts, None) == ()
 
 
-def examined(kept: Keeping = SYSTEMD, changes: tuple[Change, ...] = (), **facts: Any) -> dict[str, tuple[str, str]]:
+def findings(kept: Keeping, changes: tuple[Change, ...] = (), **facts: Any) -> tuple[Finding, ...]:
     subject = Subject("web1", kept, replace(WELL, **facts), changes, "1.0", 1000.0, 1001.0, python="/opt/py/python3")
-    return {one.kind: (one.text, one.mend) for one in examine(subject)}
+    return examine(subject)
+
+
+def examined(kept: Keeping = SYSTEMD, changes: tuple[Change, ...] = (), **facts: Any) -> dict[str, tuple[str, str]]:
+    return {one.kind: (one.text, one.mend) for one in findings(kept, changes, **facts)}
 
 
 def test_a_healthy_host_has_no_findings() -> None:
@@ -133,8 +137,8 @@ def test_plain_processes_need_rotated_logs_and_no_boot() -> None:
     assert set(found) == {"log", "rotation"}
     assert found["log"][0] == "the log of karafka-0 has 3072 MiB: is logrotate run at all?"
     # And a user who may not write the rule is told what root has to do; where root, sudo or that user may, to install
-    assert "(user deploy may not write there)" in found["rotation"][0]
-    assert found["rotation"][1].endswith("inv templates.render logrotate --host web1")
+    assert "(user deploy may not write there, root has to)" in found["rotation"][0]
+    assert found["rotation"][1] == "inv templates.render logrotate --host web1"
     own = replace(rule, path="/home/deploy/logrotate.d/karafka-shop")
     for kept, change, facts in (
         (plain, rule, {"user": "root"}),
@@ -143,3 +147,15 @@ def test_plain_processes_need_rotated_logs_and_no_boot() -> None:
         (plain, own, {}),
     ):
         assert examined(kept, (change,), **facts)["rotation"][1] == "fab karafka.install --hosts web1"
+
+
+def test_a_rule_that_only_root_could_have_put_there_is_a_remark_and_a_large_log_is_none() -> None:
+    # Given plain processes of a user without root, whose host has no rule and one log of 3 GiB
+    rule = Change("/etc/logrotate.d/karafka-shop", None, HostFile("y", "y"))
+    found = findings(Keeping("pidfile", "shop"), (rule,), enabled={}, keepers={"karafka-0": "pidfile"})
+    # Then what nobody asked for is a remark, and what has come of it a fault
+    assert {one.kind: one.remark for one in found} == {"unrotated": True, "log": False}
+    assert next(one.mend for one in found if one.remark) == "inv templates.render logrotate --host web1"
+    # And a rule that was put there and is not as it should be is one, too
+    stale = replace(rule, before=PresentFile("x", 0o644))
+    assert not any(one.remark for one in findings(Keeping("pidfile", "shop"), (stale,), enabled={}))
