@@ -83,6 +83,13 @@ def _resolve_patiently(staging: Path) -> list[Path]:
         return _resolve(staging / "second")
 
 
+def download_hint(error: Exception) -> str:
+    """Return what to do: requests trusts its own certificates, not the machine's, so it knows no company's proxy."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "behind a proxy that inspects TLS: set REQUESTS_CA_BUNDLE to /etc/ssl/certs/ca-certificates.crt"
+    return "needed once, then cached: is this machine online?"
+
+
 def _resolve(repository: Path) -> list[Path]:
     """Download the jars and all that they need at run time into a Maven repository; gives their paths."""
     require("jgo")
@@ -102,5 +109,5 @@ def _resolve(repository: Path) -> list[Path]:
             raise OpsError(
                 f"Apache Kafka's jars can't be downloaded: {error}",
                 where="Maven Central",
-                hint="needed once, then cached: is this machine online?",
+                hint=download_hint(error),
             ) from error
