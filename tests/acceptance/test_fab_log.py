@@ -65,5 +65,9 @@ def test_old_lines_are_left_out(shop: Shop) -> None:
     done = shop.fab("karafka.log", "--since", "10m", "--hosts", "host1")
     # Then a line without a time is as old as the one before it
     assert done.stdout == "host1 karafka-0 | 2999-01-01T10:00:00 new\nhost1 karafka-0 | its second\n"
+    # And where none is left, that is said beside the output
+    shop.log(0).write_text("2020-01-01 10:00:00,000 INFO old\n")
+    done = shop.fab("karafka.log", "--since", "10m", "--hosts", "host1")
+    assert (done.stdout, done.stderr) == ("", "test: the logs that were asked for have no lines\n")
     # And what is no time is refused before anything is asked
     assert "expected how long ago" in shop.fab("karafka.log", "--since", "yesterday", code=2).stderr

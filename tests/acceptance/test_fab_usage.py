@@ -207,6 +207,20 @@ def test_a_task_that_the_namespace_lacks_is_refused_with_the_line_that_adds_it(
     assert said in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["karafka.stauts"], "did you mean karafka.status"),
+        (["stag", "karafka.status"], "did you mean staging?"),
+        (["zzz", "karafka.status"], "stages: "),
+        (["staging", "karafka.exec", "uptime"], "fab karafka.exec -- uptime"),
+    ],
+)
+def test_an_unknown_word_is_refused_with_what_was_meant(project: Path, words: list[str], said: str) -> None:
+    # Given a mistyped task, the begin of a stage's name, no name at all, or a command without `--` before it
+    assert said in fab(project, *words, code=1).stderr
+
+
 def test_a_task_of_the_fabfile_that_is_named_like_a_stage_is_refused(project: Path) -> None:
     # Given one, which would have taken the stage's place in silence
     (project / "fabfile.py").write_text(

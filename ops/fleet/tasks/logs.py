@@ -130,6 +130,8 @@ def _show(plan: Plan, transport: Transport, *, as_json: bool) -> int:
     for host, process in _names(plan):
         for line in listener.kept.get((host, process), ()):
             out.write(host, process, line)
+    if not report.exit_code and not any(listener.kept.values()):
+        print(f"{plan.stage}: the logs that were asked for have no lines", file=sys.stderr)
     return int(report.exit_code)
 
 

@@ -6,9 +6,10 @@ collections, and no stage.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from invoke.exceptions import ParseError
@@ -18,6 +19,8 @@ from ops.core.errors import OpsError, SettingsError
 from ops.shell.door import as_exit
 
 _bodies: set[Callable[..., Any]] = set()  # of all stages' tasks: a fabfile may have added them itself
+_TAKING = frozenset({"karafka.exec"})  # tasks that take what follows `--`
+_NEAR = 3
 _MARK = "completes_namespaces"
 _UNKNOWN = re.compile(r"No idea what '(.+)' is!")
 
@@ -44,7 +47,7 @@ def complete_before_parsing(stages: Mapping[str, Task[Any]]) -> None:
         try:
             parse()
         except ParseError as error:
-            hint = _hint(str(error), program)
+            hint = _hint(str(error), program, stages)
             raise ParseError(f"{error}\n  {hint}", error.context) if hint else error from None
 
     program.parse_tasks = completed
@@ -69,8 +72,8 @@ def _add(collection: Any, stages: Mapping[str, Task[Any]]) -> None:
             )
 
 
-def _hint(text: str, program: Any) -> str:
-    """Say how a name that Fabric does not know gets into the namespace; empty where nobody can tell."""
+def _hint(text: str, program: Any, stages: Collection[str]) -> str:
+    """Say how a name that Fabric does not know gets into the namespace, or what was meant; empty for other errors."""
     match = _UNKNOWN.search(text)
     if match is None:
         return ""
@@ -85,4 +88,17 @@ def _hint(text: str, program: Any) -> str:
     if collection in namespace.collections and name in namespace.task_names:
         own_one = f"to one of your own: from ops.fleet.tasks import {collection}; ns.add_collection({collection})"
         return f"`from ops.fleet.tasks import namespace as ns` has all of ours; {own_one}"
-    return ""
+    before = [word for word in program.core.unparsed[: _place(program.core.unparsed, name)] if word in _TAKING]
+    if before:
+        return f"a command for the hosts comes after `--`: fab {before[-1]} -- {name} ..."
+    known = list(dict.fromkeys((*program.collection.task_names, *stages)))
+    near = [one for one in known if one.startswith(name)][:_NEAR]
+    near = near or difflib.get_close_matches(name, known, n=_NEAR, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    named = f"stages: {', '.join(stages)}; " if stages else ""
+    return f"{named}tasks: fab --list"
+
+
+def _place(words: Sequence[str], name: str) -> int:
+    return words.index(name) if name in words else len(words)

@@ -57,6 +57,7 @@ def history(context: Context, rollout: str | None = None, picture: str | None = 
             path.write_text(drawn, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise OpsError(error.strerror or str(error), where=str(path)) from None
+        print(f"picture: {path}", file=sys.stderr)
     print_json(found.evidence) if json else print_summary(Evidence.from_json(found.evidence), sys.stdout)
     return 0
 
