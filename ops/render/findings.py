@@ -32,6 +32,8 @@ def print_findings(findings: Sequence[Finding], stream: TextIO) -> None:
 def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
     """Return the table's lines: a finding beside its command, else above it, else both below the host's name.
 
+    Below a finding its command has a line of its own, as far to the left as it needs to be in one piece.
+
     Parameters
     ----------
     width : None for as wide as needed. A command that is longer is left to the terminal: it is to be copied.
@@ -52,19 +54,17 @@ def finding_lines(findings: Sequence[Finding], width: int | None) -> list[str]:
         ]
         return columns.table(cells, width)
     indent = first + len(_GAP)
-    beside = width - indent >= max(_LEAST, longest, last)
+    beside = width - indent >= max(_LEAST, longest)
     begin = " " * (indent if beside else _INDENT)
-    lines = [_GAP.join((_padded("HOST", first), "FINDING")) if beside else "HOST"]
-    if not beside:
-        lines.append(f"{begin}FINDING")
-    lines.append(f"{begin}MEND")
+    lines = [_GAP.join((_padded("HOST", first) if beside else "HOST", "FINDING, MEND"))]
     for host, text, mend in rows:
         some = wrapped(text, width - len(begin))
         if beside:
             lines.append(_padded(host, indent) + some.pop(0))
         else:
             lines.append(host if width_of(host) <= width else f"{begin_of(host, width - 1)}…")
-        lines += [f"{begin}{part}" for part in (*some, mend)]
+        lines += [f"{begin}{part}" for part in some]
+        lines.append(" " * min(len(begin), max(width - width_of(mend), 0)) + mend)
     return lines
 
 

@@ -28,6 +28,25 @@ def test_it_fits_a_narrow_terminal_and_never_breaks_a_command(findings: list[Fin
     assert all(any(line.endswith(one.mend) for line in lines) for one in findings)
 
 
+@pytest.mark.parametrize(("length", "begin"), [(60, 6), (78, 2), (80, 0), (83, 0)])
+def test_a_command_below_its_finding_has_a_line_of_its_own_and_the_heading_is_one(length: int, begin: int) -> None:
+    # Given a command that is too long to stand beside its finding, up to one that no line of the terminal holds
+    command = "fab ".ljust(length, "x")
+    head, *lines = finding_lines([Finding("web1", "drift", "it differs from the settings", command)], 80)
+    # Then it begins where it fits, or at the very left, and nothing else is in its line
+    assert head == "HOST  FINDING, MEND"
+    assert lines == ["web1  it differs from the settings", " " * begin + command]
+
+
+def test_a_remark_is_told_from_a_fault() -> None:
+    # Given the same of both
+    both = [Finding("web1", "x", "no log is rotated", "do", remark=remark) for remark in (True, False)]
+    _, remark, fault = finding_lines(both, None)
+    # Then one is called a remark
+    assert "remark: no log" in remark
+    assert "remark" not in fault
+
+
 def test_off_a_terminal_a_finding_is_a_line() -> None:
     # When it is written into a pipe
     stream = io.StringIO()
