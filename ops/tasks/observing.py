@@ -13,12 +13,13 @@ from ops.core.brokers import REFUSED_SECONDS, Brokers
 from ops.core.cluster import Group
 from ops.core.dead_letters import letter_topics
 from ops.core.protocol import Request, Response, Verb
+from ops.core.records import replace
 from ops.core.sight import HostReport
 from ops.core.survey import Surveyor
 from ops.fleet.plan import keeping_of, process_specs, roster_of
 from ops.fleet.survey import host_report
 from ops.node.agent import carry_out
-from ops.tasks.project import DEVELOPMENT, Place
+from ops.tasks.project import Place
 
 if TYPE_CHECKING:
     from ops.kafka.connection import Cluster
@@ -63,13 +64,7 @@ class HostLook:
             others=self.response.others,
             addresses=self.response.addresses,
         )
-        if settings.stage == DEVELOPMENT:
-            return [own]
-        others = [host for host in settings.hosts if host.host != place.host]
-        silent = [
-            host_report(settings, one.host, process_specs(settings, one), (), "", reachable=False) for one in others
-        ]
-        return [own, *silent]
+        return [own, *silent_hosts(place)]
 
     def _clusters(self, names: tuple[str, ...]) -> tuple[Sequence[Group], Mapping[str, int | None]]:
         """Ask the cluster as this host's processes would; not before groups are known, for it costs an import.
@@ -92,3 +87,17 @@ class HostLook:
         spec = self._place.specs[0]
         secrets = envfile.read(Path(spec.env_file)) if spec.env_file else {}
         return Brokers.from_environment({**os.environ, **spec.env, **secrets})
+
+
+def silent_hosts(place: Place) -> list[HostReport]:
+    """Return the hosts beside this one, which are not asked: their members are this application's, too."""
+    reports = []
+    for settings in place.stages:
+        own = settings is place.settings
+        for one in settings.hosts:
+            if own and one.host == place.host:
+                continue
+            report = host_report(settings, one.host, process_specs(settings, one), (), "", reachable=False)
+            # Beside a checkout, stages may name hosts alike, or as the checkout is named
+            reports.append(report if own else replace(report, host=f"{settings.stage} {one.host}"))
+    return reports

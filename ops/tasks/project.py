@@ -130,6 +130,7 @@ class Place:
     specs : of the processes that are asked for.
     all_specs : of all that this host has.
     shared : the application's shared folder.
+    stages : whose hosts run processes of this application: the host's own; every one where it belongs to none.
     """
 
     host: str
@@ -137,6 +138,7 @@ class Place:
     specs: tuple[ProcessSpec, ...]
     all_specs: tuple[ProcessSpec, ...]
     shared: str
+    stages: tuple[Settings, ...]
 
 
 def place(context: Context, names: str | None = None, *, takes_part: bool = False) -> Place:
@@ -163,7 +165,7 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
     known = _host_file(settings.deploy_to)
     if known is None and takes_part and not os.environ.get("KARAFKA_BROKERS"):
         refuse_the_fleets(settings.kafka.brokers)
-    found = _development(settings) if known is None else _deployed(raw, known)
+    found = _development(raw, settings) if known is None else _deployed(raw, known)
     if known is None and takes_part:
         _refuse_brokers_of_the_environment(found)
     if known is not None:
@@ -239,7 +241,7 @@ def _deployed(raw: Mapping[str, Any], file: Path) -> Place:
     for host in settings.hosts:
         if host.host == key:
             specs = process_specs(settings, host)
-            return Place(key, settings, specs, specs, shared_folder(settings, host))
+            return Place(key, settings, specs, specs, shared_folder(settings, host), (settings,))
     raise SettingsError(
         f"this host is set up as {key!r}, which stage {stage!r} does not have",
         where=str(file),
@@ -247,7 +249,7 @@ def _deployed(raw: Mapping[str, Any], file: Path) -> Place:
     )
 
 
-def _development(settings: Settings) -> Place:
+def _development(raw: Mapping[str, Any], settings: Settings) -> Place:
     """Give the place of a developer's checkout: everything below the working directory, the shell's environment.
 
     Without a host's key no instance id is stable, and two developers under one would fence each other.
@@ -255,6 +257,7 @@ def _development(settings: Settings) -> Place:
     from msgspec import structs
 
     from ops.core.keeping import PIDFILE
+    from ops.core.section import load, stage_names
     from ops.core.settings import Host
     from ops.core.slot import Slot, SlotFiles
     from ops.fleet.plan import process_specs
@@ -269,7 +272,8 @@ def _development(settings: Settings) -> Place:
             env["KARAFKA_BROKERS"] = os.environ["KARAFKA_BROKERS"]
         env.pop("KARAFKA_INSTANCE_ID", None)
         specs.append(replace(spec, directory=here, files=files, env=env, env_file=str(Path(here) / settings.env_file)))
-    return Place("localhost", structs.replace(local, stage=DEVELOPMENT), tuple(specs), tuple(specs), here)
+    stages = tuple(load(raw, name) for name in stage_names(raw))  # the shell's brokers may be those of any
+    return Place("localhost", structs.replace(local, stage=DEVELOPMENT), tuple(specs), tuple(specs), here, stages)
 
 
 def _chosen(found: Place, names: str) -> Place:

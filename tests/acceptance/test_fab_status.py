@@ -195,6 +195,10 @@ def test_a_row_joins_process_member_partitions_and_lag(stage: Stage) -> None:
     here = json.loads(inv(stage.relays.root("host1") / "current", "status", "--json").stdout)
     assert (here["stage"], here["host"], here["remarks"]) == ("test", "host1", [])
     assert [(one["name"], partitions(one)) for one in here["processes"]] == [("karafka-0", 2)]
+    # And in the project's folder on the operator's machine, where none runs, the fleet's members are no strangers
+    (stage.relays.folder / "tasks.py").write_text("from ops.tasks import namespace as ns\n")
+    done = inv(stage.relays.folder, "status", "--json", code=3)
+    assert json.loads(done.stdout)["remarks"] == []
 
 
 def test_a_consumer_that_nobody_manages_is_shown_with_exit_1(stage: Stage) -> None:

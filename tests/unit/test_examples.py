@@ -96,7 +96,8 @@ def test_an_example_takes_no_variable_for_granted_that_a_laptop_lacks() -> None:
     needed = set(re.findall(r'os\.environ\["(\w+)"\]', examples))
     assert needed
     # Then `inv start` gives them in a checkout, where there is no host of the fleet
-    (spec,) = _development(load({**SECTION, "kafka": {"brokers": ["localhost:9092"]}})).specs
+    section = {**SECTION, "kafka": {"brokers": ["localhost:9092"]}}
+    (spec,) = _development(section, load(section)).specs
     assert needed <= set(spec.env)
 
 
