@@ -161,7 +161,7 @@ def report(
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return ProcessReport(spec.name, State.UNKNOWN, ok=ok, message=message or reason, log=log)
     if usage is None:
-        state, remark = _absent(found)
+        state, remark = _absent(spec, found)
         if state is State.DEAD and (count := found.looping()):
             remark = f"{remark}; {deaths.text(count)}"
         return ProcessReport(
@@ -240,7 +240,7 @@ def _present(spec: ProcessSpec, found: Finding, usage: procfs.Usage) -> tuple[St
     return State.RUNNING, remark
 
 
-def _absent(found: Finding) -> tuple[State, str]:
+def _absent(spec: ProcessSpec, found: Finding) -> tuple[State, str]:
     record = found.record
     named = found.pid_record
     if record.phase is Phase.REPLACING and (named is None or named.identity == record.process):
@@ -249,8 +249,8 @@ def _absent(found: Finding) -> tuple[State, str]:
         if record.intent is Intent.UP and record.process is not None and record.last_exit:
             return State.DEAD, record.last_exit  # its start failed: nobody has asked for that
         if record.intent is Intent.UP:
-            failed = f"its last start failed: {record.last_exit}" if record.last_exit else ""
-            return State.STOPPED, failed or "it ended by itself, or its start was broken off"
+            broken = "it ended by itself, or its start was broken off"
+            return State.STOPPED, _failed(spec, record) if record.last_exit else broken
         left = [f"process {one.pid}" for one in record.left if one.alive()]
         return State.STOPPED, f"what it had started is left: {', '.join(left)}" if left else ""
     if named is None:
@@ -260,6 +260,17 @@ def _absent(found: Finding) -> tuple[State, str]:
     if named.identity.boot != boot_id():
         return State.DEAD, f"process {named.pid} ended with the host's last boot"
     return State.DEAD, f"process {named.pid} is gone and left its pidfile"
+
+
+def _failed(spec: ProcessSpec, record: SlotRecord) -> str:
+    """Tell of a start that failed as of something past; nothing once `current` was made anew, and its cause with it."""
+    try:
+        if Path(spec.directory).is_symlink() and os.lstat(spec.directory).st_mtime > record.phase_at:
+            return ""
+        at = time.strftime(" at %Y-%m-%d %H:%M", time.localtime(record.phase_at))
+    except (OSError, OverflowError, ValueError):  # the link has just gone; a time that is none
+        at = ""
+    return f"its last start failed{at}: {record.last_exit}"
 
 
 def _age_seconds(said: dict[str, Any] | None) -> float | None:

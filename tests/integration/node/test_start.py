@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -189,10 +190,29 @@ def test_a_command_that_cannot_run_is_said_so_and_leaves_no_pidfile(host: NodeHo
     assert (report.ok, report.state) == (False, State.STOPPED)
     assert text in report.message
     assert not Path(spec.files.pidfile).exists()
-    # And a later look, when all may be there, tells of that start
+    # And a later look, when all may be there, tells of that start as past
     seen = host.one(Verb.STATUS, spec).message
-    assert seen.startswith("its last start failed: ")
+    assert re.match(r"its last start failed at \d{4}-\d\d-\d\d \d\d:\d\d: ", seen)
     assert text in seen
+
+
+@pytest.mark.parametrize("lacking", ["folder", "command"])
+def test_a_deploy_takes_with_it_why_the_start_before_it_failed(host: NodeHost, lacking: str) -> None:
+    # Given a start that failed, as there was no release yet, or none with that command
+    spec = host.spec(command=(".venv/bin/consumer",))
+    if lacking == "folder":
+        host.current.unlink()
+    assert not host.one(Verb.START, spec).ok
+    assert "its last start failed at " in host.one(Verb.STATUS, spec).message
+    # When a release is made current
+    host.current.unlink(missing_ok=True)
+    host.current.symlink_to(host.release)
+    # Then the process is stopped, and nothing is said of what the release before it lacked
+    seen = host.one(Verb.STATUS, spec)
+    assert (seen.state, seen.message) == (State.STOPPED, "")
+    # And a start that fails in this one is told
+    assert not host.one(Verb.START, spec).ok
+    assert "the command .venv/bin/consumer could not be run" in host.one(Verb.STATUS, spec).message
 
 
 def test_a_broken_release_does_not_break_the_launch(host: NodeHost) -> None:
