@@ -42,18 +42,6 @@ def section(context: Context) -> Mapping[str, Any] | None:
     return None if found is None else override(found, from_environment(os.environ))
 
 
-def login_user(context: Context) -> str:
-    """Return Fabric's own `user` in the settings' file: who logs in by SSH; empty where it names none.
-
-    Raises
-    ------
-    SettingsError : the file is no YAML.
-    """
-    path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
-    user = None if path is None else early.own_key(path, "user")
-    return user if isinstance(user, str) else ""
-
-
 def app_name(context: Context) -> str:
     """Give `module:attribute` of the project's app: KARAFKA_APP, else the setting `app`.
 

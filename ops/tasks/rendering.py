@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from ops.shell.door import command
+from ops.shell.door import command, runtime_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     from ops.core.accounts import home_path
     from ops.core.errors import SettingsError, UsageError
     from ops.core.section import load
-    from ops.tasks.project import login_user, section
+    from ops.tasks.project import section
 
     if kind not in _KINDS:
         raise UsageError(f"no kind {kind!r}; there are: {', '.join(_KINDS)}", where="templates.render")
@@ -42,7 +42,7 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     if raw is None:
         raise SettingsError("no karafka: section found", where=str(Path.cwd() / "fabric.yaml"))
     settings = load(raw, stage or None)
-    files = _files(settings, _host(settings, host), kind, login_user(context))
+    files = _files(settings, _host(settings, host), kind, _login_user(context))
     if out:
         for path in _write(files, Path(home_path(out))):
             print(path)
@@ -50,6 +50,22 @@ def render(context: Context, kind: str, out: str = "", host: str = "", stage: st
     for file in files:
         sys.stdout.write(f"# {file.path} (mode {file.mode:04o})\n{file.text}\n")
     return 0
+
+
+def _login_user(context: Context) -> str:
+    """Return Fabric's own `user` in the settings' file: who logs in by SSH; empty where it names none.
+
+    Raises
+    ------
+    SettingsError : the file is no YAML.
+    """
+    from pathlib import Path
+
+    from ops.shell import early
+
+    path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+    user = None if path is None else early.own_key(path, "user")
+    return user if isinstance(user, str) else ""
 
 
 def _host(settings: Settings, name: str) -> Host:
