@@ -172,7 +172,6 @@ def test_files_of_keys_have_their_tokens_in_place(tmp_path: Path, monkeypatch: p
     assert f"{tmp_path}/.ssh/id_ed25519" in configs(tmp_path, "").ask("web1").default_files
 
 
-@needs(SSH)
 @pytest.mark.parametrize(
     ("text", "found"), [("ssh-ed25519,rsa-sha2-512", ("ssh-ed25519", "rsa-sha2-512")), ("", ()), ("+ssh-rsa", ())]
 )
@@ -183,6 +182,7 @@ def test_algorithms_are_those_that_are_listed(text: str, found: tuple[str, ...])
     assert config.algorithms("hostkeyalgorithms") == found
 
 
+@needs(SSH)
 def test_files_with_blanks_in_their_names_are_told_apart(tmp_path: Path) -> None:
     # Given a file whose name has a blank, beside one that is not there
     (tmp_path / "my hosts").touch()
