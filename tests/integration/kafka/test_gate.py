@@ -151,7 +151,7 @@ def test_a_member_that_joins_and_never_commits_is_refused(
     traffic(topic, 0, 1)
     refused, _ = _gate(kafka.bootstrap, _expect(group, "a"), deadline_seconds=4)
     assert (refused.verdict, refused.causes) == (Verdict.REFUSED, {Cause.UNCOMMITTED})
-    assert "client-of-a" in refused.reasons[0].text
+    assert "h1 p0" in refused.reasons[0].text
     assert refused.reasons[0].partitions == (Partition(topic, 0), Partition(topic, 1))
 
 
