@@ -111,7 +111,7 @@ PEERS: dict[str, Callable[[Project], Contender | None]] = {
 
 
 def command(project: Project) -> str:
-    """Give the agent's command line, the same on all hosts, as `fab` sends it: what chooses the interpreter is in it.
+    """Return the agent's command line, the same on all hosts, as `fab` sends it: what chooses the interpreter is in it.
 
     Its request comes from a file on the host: nobody but `fab` pays for sending it.
     """

@@ -105,7 +105,7 @@ class Supervisord:
         self._proxy("close")()
 
     def programs(self) -> dict[str, Program]:
-        """Give all programs that are a group of their own, as ours are, in one call.
+        """Return all programs that are a group of their own, as ours are, in one call.
 
         Raises
         ------

@@ -26,10 +26,13 @@ HOST_FILE = "shared/karafka-ops-host.json"
 DEFAULT_APP = "ops.reference.sources:app"
 
 
+def settings_file(context: Context) -> Path | None:
+    """Return the settings' file: the one that -f names, else the fabric.yaml beside tasks.py; None for none."""
+    return runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+
+
 def section(context: Context) -> Mapping[str, Any] | None:
     """Read the `karafka:` section with what FABRIC_KARAFKA_* override; None where there is none.
-
-    It is that of the file -f names, else of the fabric.yaml beside tasks.py.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def section(context: Context) -> Mapping[str, Any] | None:
     """
     from ops.core.section import from_environment, override
 
-    path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+    path = settings_file(context)
     found = None if path is None else early.section_of(path)
     return None if found is None else override(found, from_environment(os.environ))
 
@@ -147,7 +150,7 @@ def place(context: Context, names: str | None = None, *, takes_part: bool = Fals
 
     raw = section(context)
     if raw is None:
-        path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+        path = settings_file(context)
         raise early.no_section(path, str(path or Path.cwd() / "fabric.yaml"))
     settings = load(raw)
     known = _host_file(settings.deploy_to)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from ops.shell.door import command, runtime_file
+from ops.shell.door import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +59,10 @@ def _login_user(context: Context) -> str:
     ------
     SettingsError : the file is no YAML.
     """
-    from pathlib import Path
-
     from ops.shell import early
+    from ops.tasks.project import settings_file
 
-    path = runtime_file(context) or early.project_file(Path.cwd(), "tasks")
+    path = settings_file(context)
     user = None if path is None else early.own_key(path, "user")
     return user if isinstance(user, str) else ""
 

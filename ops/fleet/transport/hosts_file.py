@@ -59,7 +59,7 @@ class HostsFile:
                     self._plain.setdefault(name, []).append(number)
 
     def about(self, name: str) -> Iterator[Entry]:
-        """Give the lines that mean a host, whose name is in lower case."""
+        """Return the lines that mean a host, whose name is in lower case."""
         others = [number for number, is_meant in self._others if is_meant(name)]
         return (self._entries[number] for number in sorted((*self._plain.get(name, ()), *others)))
 

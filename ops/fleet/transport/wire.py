@@ -91,7 +91,7 @@ class Ahead:
         self._at = 0
 
     def recv(self, count: int) -> bytes:
-        """Give some bytes, none at the end; as a socket's own."""
+        """Return some bytes, none at the end; as a socket's own."""
         if self._at == len(self._data):
             data = self._sock.recv(max(count, _PIECE_BYTES))
             if len(data) <= count:
